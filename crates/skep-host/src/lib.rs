@@ -1,0 +1,1 @@
+//! Where the embedded engine gets events: packets, supervised processes.

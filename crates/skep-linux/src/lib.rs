@@ -1,0 +1,1 @@
+//! The only crate that calls bpf(2): maps, programs, test runs.

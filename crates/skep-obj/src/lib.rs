@@ -1,0 +1,1 @@
+//! Object: programs, maps, symbols; ELF in and out; linking.

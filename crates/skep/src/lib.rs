@@ -1,0 +1,1 @@
+//! The front door: Engine, loader, attach, typed maps, links.
