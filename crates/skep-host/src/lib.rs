@@ -1,1 +1,3 @@
 //! Where the embedded engine gets events: packets, supervised processes.
+
+pub mod packet;
