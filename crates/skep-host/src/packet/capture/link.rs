@@ -44,7 +44,11 @@ impl LinkType {
             LinkType::NULL | LinkType::LOOP => {
                 let word: [u8; 4] = packet.get(..4)?.try_into().ok()?;
                 // The family's value depends on the capturing system; these are BSD's, macOS's and Linux's.
-                let family = if word[0] == 0 && word[1] == 0 { u32::from_be_bytes(word) } else { u32::from_le_bytes(word) };
+                let family = if word[0] == 0 && word[1] == 0 {
+                    u32::from_be_bytes(word)
+                } else {
+                    u32::from_le_bytes(word)
+                };
                 match family {
                     2 => Some((4, 0x0800)),
                     10 | 24 | 28 | 30 => Some((4, 0x86dd)),

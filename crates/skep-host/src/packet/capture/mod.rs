@@ -55,7 +55,13 @@ pub struct Interface {
 impl Interface {
     /// An interface of the given link type with nanosecond timestamps.
     pub fn new(link_type: LinkType) -> Interface {
-        Interface { link_type, snaplen: 0, name: None, resolution: Resolution::Decimal(9), offset_s: 0 }
+        Interface {
+            link_type,
+            snaplen: 0,
+            name: None,
+            resolution: Resolution::Decimal(9),
+            offset_s: 0,
+        }
     }
 }
 
@@ -77,7 +83,9 @@ impl Resolution {
             Resolution::Decimal(n) if n < 9 => units.saturating_mul(10u64.pow(u32::from(9 - n))),
             Resolution::Decimal(n) => 10u64.checked_pow(u32::from(n - 9)).map_or(0, |d| units / d),
             Resolution::Binary(n) => {
-                let ns = (u128::from(units) * 1_000_000_000).checked_shr(u32::from(n)).unwrap_or(0);
+                let ns = (u128::from(units) * 1_000_000_000)
+                    .checked_shr(u32::from(n))
+                    .unwrap_or(0);
                 u64::try_from(ns).unwrap_or(u64::MAX)
             }
         }
@@ -139,24 +147,35 @@ pub enum Fault {
 impl fmt::Display for CaptureError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.fault {
-            Fault::NotACapture([0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd] | [0xfd, 0x37, 0x7a, 0x58]) => {
-                f.write_str("the capture is compressed; decompress it first")
-            }
+            Fault::NotACapture(
+                [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd] | [0xfd, 0x37, 0x7a, 0x58],
+            ) => f.write_str("the capture is compressed; decompress it first"),
             Fault::NotACapture(m) => write!(
                 f,
                 "not a pcap or pcapng file: it starts with {:02x} {:02x} {:02x} {:02x}",
                 m[0], m[1], m[2], m[3]
             ),
-            Fault::Version { format, version: (major, minor) } => {
+            Fault::Version {
+                format,
+                version: (major, minor),
+            } => {
                 write!(f, "{format} version {major}.{minor} is not supported")
             }
             Fault::Truncated { what, needed, have } => {
-                write!(f, "the file ends inside a {what}: {needed} bytes expected, {have} there")
+                write!(
+                    f,
+                    "the file ends inside a {what}: {needed} bytes expected, {have} there"
+                )
             }
-            Fault::TooLong { what, len, max } => write!(f, "a {what} of {len} bytes; at most {max} are plausible"),
+            Fault::TooLong { what, len, max } => {
+                write!(f, "a {what} of {len} bytes; at most {max} are plausible")
+            }
             Fault::Malformed(what) => f.write_str(what),
             Fault::NoInterface { interface, known } => {
-                write!(f, "a packet of interface {interface}, but only {known} are described before it")
+                write!(
+                    f,
+                    "a packet of interface {interface}, but only {known} are described before it"
+                )
             }
             Fault::Io(e) => write!(f, "cannot read the capture: {e}"),
         }?;
@@ -184,25 +203,39 @@ impl Order {
     #[inline]
     fn u16(self, b: &[u8], at: usize) -> u16 {
         let a = array::<2>(b, at);
-        if self == Order::Little { u16::from_le_bytes(a) } else { u16::from_be_bytes(a) }
+        if self == Order::Little {
+            u16::from_le_bytes(a)
+        } else {
+            u16::from_be_bytes(a)
+        }
     }
 
     #[inline]
     fn u32(self, b: &[u8], at: usize) -> u32 {
         let a = array::<4>(b, at);
-        if self == Order::Little { u32::from_le_bytes(a) } else { u32::from_be_bytes(a) }
+        if self == Order::Little {
+            u32::from_le_bytes(a)
+        } else {
+            u32::from_be_bytes(a)
+        }
     }
 
     #[inline]
     fn u64(self, b: &[u8], at: usize) -> u64 {
         let a = array::<8>(b, at);
-        if self == Order::Little { u64::from_le_bytes(a) } else { u64::from_be_bytes(a) }
+        if self == Order::Little {
+            u64::from_le_bytes(a)
+        } else {
+            u64::from_be_bytes(a)
+        }
     }
 }
 
 #[inline]
 fn array<const N: usize>(b: &[u8], at: usize) -> [u8; N] {
-    b.get(at..at + N).and_then(|s| s.try_into().ok()).unwrap_or([0; N])
+    b.get(at..at + N)
+        .and_then(|s| s.try_into().ok())
+        .unwrap_or([0; N])
 }
 
 /// The file's bytes through one buffer: `ensure` makes a number of bytes contiguous, `advance` leaves them behind.
@@ -218,7 +251,14 @@ struct Window<R> {
 
 impl<R: Read> Window<R> {
     fn new(input: R) -> Window<R> {
-        Window { input, buf: vec![0; CHUNK], start: 0, end: 0, offset: 0, ended: false }
+        Window {
+            input,
+            buf: vec![0; CHUNK],
+            start: 0,
+            end: 0,
+            offset: 0,
+            ended: false,
+        }
     }
 
     /// Makes at least `n` bytes available if the file has them; answers how many there are.
@@ -246,7 +286,12 @@ impl<R: Read> Window<R> {
                 Ok(0) => self.ended = true,
                 Ok(got) => self.end += got.min(self.buf.len() - self.end),
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(CaptureError { offset: self.offset + self.end as u64, fault: Fault::Io(e) }),
+                Err(e) => {
+                    return Err(CaptureError {
+                        offset: self.offset + self.end as u64,
+                        fault: Fault::Io(e),
+                    });
+                }
             }
         }
         Ok(self.end)
@@ -257,7 +302,11 @@ impl<R: Read> Window<R> {
     fn need(&mut self, what: &'static str, n: usize) -> Result<(), CaptureError> {
         let have = self.ensure(n)?;
         if have < n {
-            return Err(self.fault(Fault::Truncated { what, needed: n, have }));
+            return Err(self.fault(Fault::Truncated {
+                what,
+                needed: n,
+                have,
+            }));
         }
         Ok(())
     }
@@ -291,7 +340,10 @@ impl<R: Read> Window<R> {
     }
 
     fn fault(&self, fault: Fault) -> CaptureError {
-        CaptureError { offset: self.offset, fault }
+        CaptureError {
+            offset: self.offset,
+            fault,
+        }
     }
 }
 
@@ -314,7 +366,11 @@ impl<R: Read> Reader<R> {
         let mut window = Window::new(input);
         let have = window.ensure(4)?;
         if have == 0 {
-            return Err(window.fault(Fault::Truncated { what: "file header", needed: 24, have }));
+            return Err(window.fault(Fault::Truncated {
+                what: "file header",
+                needed: 24,
+                have,
+            }));
         }
         let magic: [u8; 4] = array(window.bytes(), 0);
         let mut interfaces = Vec::new();
@@ -323,7 +379,12 @@ impl<R: Read> Reader<R> {
         } else {
             Format::Pcap(pcap::State::open(&mut window, magic, &mut interfaces)?)
         };
-        Ok(Reader { window, format, interfaces, done: false })
+        Ok(Reader {
+            window,
+            format,
+            interfaces,
+            done: false,
+        })
     }
 
     /// The next packet; `None` at the file's end. After an error there is nothing more.

@@ -4,7 +4,9 @@
 
 use std::io::Read;
 
-use super::{CaptureError, Fault, Found, Interface, LinkType, Order, PACKET_MAX, Resolution, Window};
+use super::{
+    CaptureError, Fault, Found, Interface, LinkType, Order, PACKET_MAX, Resolution, Window,
+};
 
 const FILE_HEADER: usize = 24;
 const RECORD_HEADER: usize = 16;
@@ -38,7 +40,10 @@ impl State {
         let head = window.bytes();
         let version = (order.u16(head, 4), order.u16(head, 6));
         if version.0 != 2 {
-            return Err(window.fault(Fault::Version { format: "pcap", version }));
+            return Err(window.fault(Fault::Version {
+                format: "pcap",
+                version,
+            }));
         }
         let (snaplen, link) = (order.u32(head, 16), order.u32(head, 20));
         interfaces.push(Interface {
@@ -50,26 +55,42 @@ impl State {
             offset_s: 0,
         });
         window.advance(FILE_HEADER);
-        Ok(State { order, unit_ns, lent: 0 })
+        Ok(State {
+            order,
+            unit_ns,
+            lent: 0,
+        })
     }
 
     #[inline]
-    pub(super) fn next<R: Read>(&mut self, window: &mut Window<R>) -> Result<Option<Found>, CaptureError> {
+    pub(super) fn next<R: Read>(
+        &mut self,
+        window: &mut Window<R>,
+    ) -> Result<Option<Found>, CaptureError> {
         window.advance(std::mem::take(&mut self.lent));
         let have = window.ensure(RECORD_HEADER)?;
         if have < RECORD_HEADER {
             if have == 0 {
                 return Ok(None);
             }
-            return Err(window.fault(Fault::Truncated { what: "record header", needed: RECORD_HEADER, have }));
+            return Err(window.fault(Fault::Truncated {
+                what: "record header",
+                needed: RECORD_HEADER,
+                have,
+            }));
         }
         let head = window.bytes();
         let order = self.order;
         let (seconds, fraction) = (order.u32(head, 0), order.u32(head, 4));
         let (len, original_len) = (order.u32(head, 8), order.u32(head, 12));
-        let timestamp_ns = u64::from(seconds) * 1_000_000_000 + u64::from(fraction) * u64::from(self.unit_ns);
+        let timestamp_ns =
+            u64::from(seconds) * 1_000_000_000 + u64::from(fraction) * u64::from(self.unit_ns);
         if len as usize > PACKET_MAX {
-            return Err(window.fault(Fault::TooLong { what: "packet", len: len.into(), max: PACKET_MAX as u64 }));
+            return Err(window.fault(Fault::TooLong {
+                what: "packet",
+                len: len.into(),
+                max: PACKET_MAX as u64,
+            }));
         }
         let whole = RECORD_HEADER + len as usize;
         window.need("packet record", whole)?;

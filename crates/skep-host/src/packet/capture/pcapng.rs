@@ -4,7 +4,9 @@
 
 use std::io::Read;
 
-use super::{CaptureError, Fault, Found, Interface, LinkType, Order, PACKET_MAX, Resolution, Window};
+use super::{
+    CaptureError, Fault, Found, Interface, LinkType, Order, PACKET_MAX, Resolution, Window,
+};
 
 pub(super) const SECTION_HEADER: u32 = 0x0a0d_0d0a;
 const INTERFACE: u32 = 1;
@@ -28,27 +30,47 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn open<R: Read>(window: &mut Window<R>) -> Result<State, CaptureError> {
-        let mut state = State { order: Order::Little, first_interface: 0, lent: 0 };
+        let mut state = State {
+            order: Order::Little,
+            first_interface: 0,
+            lent: 0,
+        };
         state.section(window, 0)?;
         Ok(state)
     }
 
     /// Reads a section header block; the byte order may change here.
-    fn section<R: Read>(&mut self, window: &mut Window<R>, interfaces: usize) -> Result<(), CaptureError> {
+    fn section<R: Read>(
+        &mut self,
+        window: &mut Window<R>,
+        interfaces: usize,
+    ) -> Result<(), CaptureError> {
         window.need("section header", 28)?;
         let head = window.bytes();
         self.order = match &head[8..12] {
             [0x4d, 0x3c, 0x2b, 0x1a] => Order::Little,
             [0x1a, 0x2b, 0x3c, 0x4d] => Order::Big,
-            _ => return Err(window.fault(Fault::Malformed("a section header without the byte-order magic 1a2b3c4d"))),
+            _ => {
+                return Err(window.fault(Fault::Malformed(
+                    "a section header without the byte-order magic 1a2b3c4d",
+                )));
+            }
         };
-        let (len, version) = (self.order.u32(head, 4), (self.order.u16(head, 12), self.order.u16(head, 14)));
+        let (len, version) = (
+            self.order.u32(head, 4),
+            (self.order.u16(head, 12), self.order.u16(head, 14)),
+        );
         // 1.2 is 1.0 under a wrong number that some writers used.
         if version.0 != 1 {
-            return Err(window.fault(Fault::Version { format: "pcapng", version }));
+            return Err(window.fault(Fault::Version {
+                format: "pcapng",
+                version,
+            }));
         }
         if len < 28 || len % 4 != 0 {
-            return Err(window.fault(Fault::Malformed("a section header whose length is too small or no multiple of 4")));
+            return Err(window.fault(Fault::Malformed(
+                "a section header whose length is too small or no multiple of 4",
+            )));
         }
         self.first_interface = interfaces;
         self.step_over(window, len)
@@ -61,14 +83,23 @@ impl State {
         let got = window.skip(body)?;
         let tail = window.ensure(4)?;
         if got < body || tail < 4 {
-            let have = usize::try_from(got).unwrap_or(usize::MAX).saturating_add(tail);
+            let have = usize::try_from(got)
+                .unwrap_or(usize::MAX)
+                .saturating_add(tail);
             return Err(CaptureError {
                 offset: at,
-                fault: Fault::Truncated { what: "block", needed: len as usize, have },
+                fault: Fault::Truncated {
+                    what: "block",
+                    needed: len as usize,
+                    have,
+                },
             });
         }
         if self.order.u32(window.bytes(), 0) != len {
-            return Err(CaptureError { offset: at, fault: Fault::Malformed(LENGTHS_DIFFER) });
+            return Err(CaptureError {
+                offset: at,
+                fault: Fault::Malformed(LENGTHS_DIFFER),
+            });
         }
         window.advance(4);
         Ok(())
@@ -87,7 +118,11 @@ impl State {
                 if have == 0 {
                     return Ok(None);
                 }
-                return Err(window.fault(Fault::Truncated { what: "block", needed: FRAME, have }));
+                return Err(window.fault(Fault::Truncated {
+                    what: "block",
+                    needed: FRAME,
+                    have,
+                }));
             }
             let head = window.bytes();
             let (kind, len) = (self.order.u32(head, 0), self.order.u32(head, 4));
@@ -96,7 +131,9 @@ impl State {
                 continue;
             }
             if (len as usize) < FRAME || len % 4 != 0 {
-                return Err(window.fault(Fault::Malformed("a block whose length is too small or no multiple of 4")));
+                return Err(window.fault(Fault::Malformed(
+                    "a block whose length is too small or no multiple of 4",
+                )));
             }
             match kind {
                 INTERFACE | ENHANCED_PACKET | OBSOLETE_PACKET | SIMPLE_PACKET => {}
@@ -107,7 +144,11 @@ impl State {
             }
             let max = PACKET_MAX + OPTIONS_MAX;
             if len as usize > max {
-                return Err(window.fault(Fault::TooLong { what: "block", len: len.into(), max: max as u64 }));
+                return Err(window.fault(Fault::TooLong {
+                    what: "block",
+                    len: len.into(),
+                    max: max as u64,
+                }));
             }
             window.need("block", len as usize)?;
             let block = &window.bytes()[..len as usize];
@@ -135,7 +176,9 @@ impl State {
 
     fn interface(&self, block: &[u8]) -> Result<Interface, Fault> {
         if block.len() < 20 {
-            return Err(Fault::Malformed("an interface description shorter than its fixed part"));
+            return Err(Fault::Malformed(
+                "an interface description shorter than its fixed part",
+            ));
         }
         let order = self.order;
         let mut found = Interface {
@@ -152,10 +195,18 @@ impl State {
                 break;
             }
             let Some(value) = options.get(4..4 + len) else {
-                return Err(Fault::Malformed("an option of an interface description that leaves its block"));
+                return Err(Fault::Malformed(
+                    "an option of an interface description that leaves its block",
+                ));
             };
             match (code, value) {
-                (2, name) => found.name = Some(String::from_utf8_lossy(name).trim_end_matches('\0').to_owned()),
+                (2, name) => {
+                    found.name = Some(
+                        String::from_utf8_lossy(name)
+                            .trim_end_matches('\0')
+                            .to_owned(),
+                    )
+                }
                 (9, [r]) if r & 0x80 != 0 => found.resolution = Resolution::Binary(r & 0x7f),
                 (9, [r]) => found.resolution = Resolution::Decimal(*r),
                 (14, s) if s.len() == 8 => found.offset_s = order.u64(s, 0) as i64,
@@ -172,31 +223,52 @@ impl State {
         let order = self.order;
         let start = if kind == SIMPLE_PACKET { 12 } else { 28 };
         if block.len() < start + 4 {
-            return Err(Fault::Malformed("a packet block shorter than its fixed part"));
+            return Err(Fault::Malformed(
+                "a packet block shorter than its fixed part",
+            ));
         }
         let room = block.len() - start - 4;
         let (interface, units, len, original_len) = match kind {
             ENHANCED_PACKET | OBSOLETE_PACKET => {
-                let interface =
-                    if kind == ENHANCED_PACKET { order.u32(block, 8) } else { u32::from(order.u16(block, 8)) };
+                let interface = if kind == ENHANCED_PACKET {
+                    order.u32(block, 8)
+                } else {
+                    u32::from(order.u16(block, 8))
+                };
                 let units = u64::from(order.u32(block, 12)) << 32 | u64::from(order.u32(block, 16));
-                (interface, Some(units), order.u32(block, 20) as usize, order.u32(block, 24))
+                (
+                    interface,
+                    Some(units),
+                    order.u32(block, 20) as usize,
+                    order.u32(block, 24),
+                )
             }
             _ => {
                 let original_len = order.u32(block, 8);
                 let snaplen = interfaces.first().map_or(0, |i| i.snaplen);
-                let cut = if snaplen == 0 { original_len } else { original_len.min(snaplen) };
+                let cut = if snaplen == 0 {
+                    original_len
+                } else {
+                    original_len.min(snaplen)
+                };
                 (0, None, (cut as usize).min(room), original_len)
             }
         };
         let Some(described) = interfaces.get(interface as usize) else {
-            return Err(Fault::NoInterface { interface, known: interfaces.len() as u32 });
+            return Err(Fault::NoInterface {
+                interface,
+                known: interfaces.len() as u32,
+            });
         };
         if len > room {
             return Err(Fault::Malformed("a packet that is longer than its block"));
         }
         if len > PACKET_MAX {
-            return Err(Fault::TooLong { what: "packet", len: len as u64, max: PACKET_MAX as u64 });
+            return Err(Fault::TooLong {
+                what: "packet",
+                len: len as u64,
+                max: PACKET_MAX as u64,
+            });
         }
         let timestamp_ns = units.map_or(0, |units| {
             let ns = described.resolution.to_ns(units);
@@ -206,7 +278,14 @@ impl State {
             let ns = i128::from(ns) + i128::from(described.offset_s) * 1_000_000_000;
             u64::try_from(ns.max(0)).unwrap_or(u64::MAX)
         });
-        Ok(Found { start, len, original_len, timestamp_ns, interface, offset: 0 })
+        Ok(Found {
+            start,
+            len,
+            original_len,
+            timestamp_ns,
+            interface,
+            offset: 0,
+        })
     }
 }
 

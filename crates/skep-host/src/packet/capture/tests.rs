@@ -31,7 +31,10 @@ fn read_all(bytes: &[u8]) -> (Vec<Record>, Option<CaptureError>) {
             Ok(Some(p)) => out.push((p.data.to_vec(), p.original_len, p.timestamp_ns, p.interface)),
             Ok(None) => return (out, None),
             Err(e) => {
-                assert!(matches!(reader.next(), Ok(None)), "nothing follows an error");
+                assert!(
+                    matches!(reader.next(), Ok(None)),
+                    "nothing follows an error"
+                );
                 return (out, Some(e));
             }
         }
@@ -39,7 +42,13 @@ fn read_all(bytes: &[u8]) -> (Vec<Record>, Option<CaptureError>) {
 }
 
 fn pcap(big: bool, magic: u32, records: &[(&[u8], u32, u32, u32)]) -> Vec<u8> {
-    let w32 = |v: u32| if big { v.to_be_bytes() } else { v.to_le_bytes() };
+    let w32 = |v: u32| {
+        if big {
+            v.to_be_bytes()
+        } else {
+            v.to_le_bytes()
+        }
+    };
     let mut b = w32(magic).to_vec();
     b.extend_from_slice(&if big { [0, 2, 0, 4] } else { [2, 0, 4, 0] });
     b.extend_from_slice(&[0; 8]);
@@ -56,14 +65,30 @@ fn pcap(big: bool, magic: u32, records: &[(&[u8], u32, u32, u32)]) -> Vec<u8> {
 
 #[test]
 fn pcap_is_read_in_both_orders_and_both_units() {
-    for (big, magic, frac_ns) in
-        [(false, 0xa1b2c3d4, 1000), (true, 0xa1b2c3d4, 1000), (false, 0xa1b23c4d, 1), (true, 0xa1b23c4d, 1)]
-    {
-        let file = pcap(big, magic, &[(b"abcdefghijklmnop", 16, 7, 5), (b"xyz", 1500, 8, 6), (b"", 0, 9, 0)]);
+    for (big, magic, frac_ns) in [
+        (false, 0xa1b2c3d4, 1000),
+        (true, 0xa1b2c3d4, 1000),
+        (false, 0xa1b23c4d, 1),
+        (true, 0xa1b23c4d, 1),
+    ] {
+        let file = pcap(
+            big,
+            magic,
+            &[
+                (b"abcdefghijklmnop", 16, 7, 5),
+                (b"xyz", 1500, 8, 6),
+                (b"", 0, 9, 0),
+            ],
+        );
         let (packets, error) = read_all(&file);
         assert!(error.is_none(), "{error:?}");
         let expected = vec![
-            (b"abcdefghijklmnop".to_vec(), 16, 7_000_000_000 + 5 * frac_ns, 0),
+            (
+                b"abcdefghijklmnop".to_vec(),
+                16,
+                7_000_000_000 + 5 * frac_ns,
+                0,
+            ),
             (b"xyz".to_vec(), 1500, 8_000_000_000 + 6 * frac_ns, 0),
             (vec![], 0, 9_000_000_000, 0),
         ];
@@ -73,7 +98,11 @@ fn pcap_is_read_in_both_orders_and_both_units() {
 
 #[test]
 fn a_cut_pcap_delivers_the_whole_packets_and_says_where_it_ends() {
-    let file = pcap(false, 0xa1b2c3d4, &[(&[1; 60], 60, 0, 0), (&[2; 60], 60, 0, 0)]);
+    let file = pcap(
+        false,
+        0xa1b2c3d4,
+        &[(&[1; 60], 60, 0, 0), (&[2; 60], 60, 0, 0)],
+    );
     for cut in 0..file.len() {
         let (packets, error) = read_all(&file[..cut]);
         let whole = if cut < 24 { 0 } else { (cut - 24) / 76 };
@@ -85,7 +114,10 @@ fn a_cut_pcap_delivers_the_whole_packets_and_says_where_it_ends() {
                 assert!(!at_boundary, "cut at {cut}: {e}");
                 let offset = if cut < 24 { 0 } else { 24 + whole as u64 * 76 };
                 assert_eq!(e.offset, offset, "cut at {cut}");
-                assert!(matches!(e.fault, Fault::Truncated { .. } | Fault::NotACapture(_)), "{e}");
+                assert!(
+                    matches!(e.fault, Fault::Truncated { .. } | Fault::NotACapture(_)),
+                    "{e}"
+                );
             }
         }
     }
@@ -98,14 +130,23 @@ fn absurd_lengths_are_refused_before_memory_is_taken() {
     let mut reader = Reader::new(&file[..]).unwrap();
     let error = reader.next().unwrap_err();
     assert_eq!(error.offset, 24);
-    assert_eq!(error.to_string(), "a packet of 2147483647 bytes; at most 262144 are plausible (at offset 0x18)");
+    assert_eq!(
+        error.to_string(),
+        "a packet of 2147483647 bytes; at most 262144 are plausible (at offset 0x18)"
+    );
     assert_eq!(reader.window.buf.len(), CHUNK, "the buffer did not grow");
 }
 
 #[test]
 fn foreign_files_are_named() {
     let gz = [0x1f, 0x8b, 8, 0, 0, 0];
-    assert!(Reader::new(&gz[..]).err().unwrap().to_string().starts_with("the capture is compressed"));
+    assert!(
+        Reader::new(&gz[..])
+            .err()
+            .unwrap()
+            .to_string()
+            .starts_with("the capture is compressed")
+    );
     let elf = *b"\x7fELF\x02\x01\x01";
     assert_eq!(
         Reader::new(&elf[..]).err().unwrap().to_string(),
@@ -116,7 +157,10 @@ fn foreign_files_are_named() {
     version[4] = 3;
     assert!(matches!(
         Reader::new(&version[..]).err().unwrap().fault,
-        Fault::Version { format: "pcap", version: (3, 4) }
+        Fault::Version {
+            format: "pcap",
+            version: (3, 4)
+        }
     ));
 }
 
@@ -128,7 +172,10 @@ struct Blocks {
 
 impl Blocks {
     fn new(big: bool) -> Blocks {
-        let mut b = Blocks { big, bytes: Vec::new() };
+        let mut b = Blocks {
+            big,
+            bytes: Vec::new(),
+        };
         b.section();
         b
     }
@@ -142,11 +189,19 @@ impl Blocks {
     }
 
     fn w32(&self, v: u32) -> [u8; 4] {
-        if self.big { v.to_be_bytes() } else { v.to_le_bytes() }
+        if self.big {
+            v.to_be_bytes()
+        } else {
+            v.to_le_bytes()
+        }
     }
 
     fn w16(&self, v: u16) -> [u8; 2] {
-        if self.big { v.to_be_bytes() } else { v.to_le_bytes() }
+        if self.big {
+            v.to_be_bytes()
+        } else {
+            v.to_le_bytes()
+        }
     }
 
     fn block(&mut self, kind: u32, body: &[u8]) -> usize {
@@ -178,7 +233,13 @@ impl Blocks {
 
     fn enhanced(&mut self, interface: u32, units: u64, data: &[u8], original: u32) -> usize {
         let mut body = Vec::new();
-        for v in [interface, (units >> 32) as u32, units as u32, data.len() as u32, original] {
+        for v in [
+            interface,
+            (units >> 32) as u32,
+            units as u32,
+            data.len() as u32,
+            original,
+        ] {
             body.extend(self.w32(v));
         }
         body.extend(data);
@@ -233,7 +294,13 @@ fn pcapng_faults_name_the_block() {
     let (_, error) = read_all(&b.bytes);
     let error = error.unwrap();
     assert_eq!(error.offset, at as u64);
-    assert!(matches!(error.fault, Fault::NoInterface { interface: 0, known: 0 }));
+    assert!(matches!(
+        error.fault,
+        Fault::NoInterface {
+            interface: 0,
+            known: 0
+        }
+    ));
 
     let mut b = Blocks::new(false);
     b.interface(1, 0, &[]);
@@ -242,7 +309,10 @@ fn pcapng_faults_name_the_block() {
     b.bytes[at + 20..at + 24].copy_from_slice(&5u32.to_le_bytes());
     let (packets, error) = read_all(&b.bytes);
     assert_eq!(packets.len(), 1);
-    assert_eq!(error.unwrap().to_string(), format!("a packet that is longer than its block (at offset {at:#x})"));
+    assert_eq!(
+        error.unwrap().to_string(),
+        format!("a packet that is longer than its block (at offset {at:#x})")
+    );
 
     let end = b.bytes.len();
     b.bytes[at + 20] = 4;
@@ -255,27 +325,48 @@ fn pcapng_faults_name_the_block() {
     let at = b.interface(1, 0, &[]);
     b.bytes[at + 4..at + 8].copy_from_slice(&0xffff_fff0u32.to_le_bytes());
     let (_, error) = read_all(&b.bytes);
-    assert!(matches!(error.unwrap().fault, Fault::TooLong { what: "block", .. }));
+    assert!(matches!(
+        error.unwrap().fault,
+        Fault::TooLong { what: "block", .. }
+    ));
     // An unknown block of that length is stepped over, and found to be cut.
     b.bytes[at] = 77;
     let (_, error) = read_all(&b.bytes);
-    assert!(matches!(error.unwrap().fault, Fault::Truncated { what: "block", .. }));
+    assert!(matches!(
+        error.unwrap().fault,
+        Fault::Truncated { what: "block", .. }
+    ));
 }
 
 #[test]
 fn what_the_writers_write_is_read_back() {
     let mut seq = Sequence(0x5eed);
     let packets: Vec<(Vec<u8>, u64)> = (0..500)
-        .map(|i| ((0..seq.below(1600)).map(|_| seq.next() as u8).collect(), 1_700_000_000_123_456_789 + i * 1_000_003))
+        .map(|i| {
+            (
+                (0..seq.below(1600)).map(|_| seq.next() as u8).collect(),
+                1_700_000_000_123_456_789 + i * 1_000_003,
+            )
+        })
         .collect();
     let mut ng = PcapngWriter::new(Vec::new(), "skep test");
-    assert!(ng.packet(0, 0, b"", 0, "").is_err(), "an interface must be described first");
+    assert!(
+        ng.packet(0, 0, b"", 0, "").is_err(),
+        "an interface must be described first"
+    );
     let a = ng.interface(LinkType::ETHERNET, 0, Some("lan")).unwrap();
     let b = ng.interface(LinkType::RAW, 96, None).unwrap();
     let mut old = PcapWriter::new(Vec::new(), LinkType::ETHERNET, 0);
     for (i, (data, time)) in packets.iter().enumerate() {
         let comment = if i % 3 == 0 { "xdp: drop" } else { "" };
-        ng.packet(if i % 2 == 0 { a } else { b }, *time, data, data.len() as u32 + 7, comment).unwrap();
+        ng.packet(
+            if i % 2 == 0 { a } else { b },
+            *time,
+            data,
+            data.len() as u32 + 7,
+            comment,
+        )
+        .unwrap();
         old.packet(*time, data, data.len() as u32 + 7).unwrap();
     }
     for (bytes, ng) in [(ng.finish().unwrap(), true), (old.finish().unwrap(), false)] {
@@ -303,14 +394,18 @@ fn packets_that_straddle_the_buffer_are_whole() {
     }
     let mut old = PcapWriter::new(Vec::new(), LinkType::ETHERNET, 0);
     for i in 0..3000u32 {
-        old.packet(u64::from(i), &vec![i as u8; (i * 37 % 1500) as usize], 0).unwrap();
+        old.packet(u64::from(i), &vec![i as u8; (i * 37 % 1500) as usize], 0)
+            .unwrap();
     }
     old.packet(0, &vec![9; PACKET_MAX], 0).unwrap();
     let file = old.finish().unwrap();
     let mut reader = Reader::new(Dribble(&file, 1)).unwrap();
     for i in 0..3000u32 {
         let p = reader.next().unwrap().unwrap();
-        assert!(p.data.len() == (i * 37 % 1500) as usize && p.data.iter().all(|b| *b == i as u8), "packet {i}");
+        assert!(
+            p.data.len() == (i * 37 % 1500) as usize && p.data.iter().all(|b| *b == i as u8),
+            "packet {i}"
+        );
     }
     assert_eq!(reader.next().unwrap().unwrap().data.len(), PACKET_MAX);
     assert!(reader.next().unwrap().is_none());
@@ -318,8 +413,20 @@ fn packets_that_straddle_the_buffer_are_whole() {
 
 #[test]
 fn damaged_files_end_in_packets_and_at_most_one_error() {
-    let mut seeds = vec![pcap(false, 0xa1b2c3d4, &[(&[1; 60], 60, 0, 0), (&[2; 300], 1500, 0, 0), (&[3; 1], 1, 0, 0)])];
-    seeds.push(pcap(true, 0xa1b23c4d, &[(&[1; 60], 60, 0, 0), (&[2; 300], 1500, 0, 0)]));
+    let mut seeds = vec![pcap(
+        false,
+        0xa1b2c3d4,
+        &[
+            (&[1; 60], 60, 0, 0),
+            (&[2; 300], 1500, 0, 0),
+            (&[3; 1], 1, 0, 0),
+        ],
+    )];
+    seeds.push(pcap(
+        true,
+        0xa1b23c4d,
+        &[(&[1; 60], 60, 0, 0), (&[2; 300], 1500, 0, 0)],
+    ));
     for big in [false, true] {
         let mut b = Blocks::new(big);
         b.interface(1, 0, &[(2, b"eth0"), (9, &[9]), (14, &[0; 8])]);
@@ -345,7 +452,19 @@ fn damaged_files_end_in_packets_and_at_most_one_error() {
                 }
                 2 => {
                     let at = seq.below(file.len());
-                    let values = [0u32, 1, 3, 11, 12, 13, 0x7fff_ffff, 0xffff_ffff, 0xffff_fffc, 65536, 262_144];
+                    let values = [
+                        0u32,
+                        1,
+                        3,
+                        11,
+                        12,
+                        13,
+                        0x7fff_ffff,
+                        0xffff_ffff,
+                        0xffff_fffc,
+                        65536,
+                        262_144,
+                    ];
                     let value = values[seq.below(values.len())].to_le_bytes();
                     for (b, v) in file[at..].iter_mut().zip(value) {
                         *b = v;
@@ -369,7 +488,10 @@ fn damaged_files_end_in_packets_and_at_most_one_error() {
             None => whole += 1,
         }
     }
-    assert!(faults > 1000 && whole > 1000, "the mutations must reach both ends: {faults} faults, {whole} whole");
+    assert!(
+        faults > 1000 && whole > 1000,
+        "the mutations must reach both ends: {faults} faults, {whole} whole"
+    );
 }
 
 #[test]

@@ -19,7 +19,11 @@ pub struct PcapngWriter<W: Write> {
 impl<W: Write> PcapngWriter<W> {
     /// Starts a file; `application` names the writer (`shb_userappl`).
     pub fn new(out: W, application: &str) -> PcapngWriter<W> {
-        let mut writer = PcapngWriter { out, buf: Vec::with_capacity(FLUSH_AT + 4096), interfaces: 0 };
+        let mut writer = PcapngWriter {
+            out,
+            buf: Vec::with_capacity(FLUSH_AT + 4096),
+            interfaces: 0,
+        };
         writer.block(0x0a0d_0d0a, |b| {
             b.extend_from_slice(&0x1a2b_3c4du32.to_le_bytes());
             b.extend_from_slice(&[1, 0, 0, 0]);
@@ -31,7 +35,12 @@ impl<W: Write> PcapngWriter<W> {
     }
 
     /// Describes an interface; answers its number for [`PcapngWriter::packet`].
-    pub fn interface(&mut self, link_type: LinkType, snaplen: u32, name: Option<&str>) -> io::Result<u32> {
+    pub fn interface(
+        &mut self,
+        link_type: LinkType,
+        snaplen: u32,
+        name: Option<&str>,
+    ) -> io::Result<u32> {
         self.block(1, |b| {
             b.extend_from_slice(&link_type.0.to_le_bytes());
             b.extend_from_slice(&[0, 0]);
@@ -62,7 +71,10 @@ impl<W: Write> PcapngWriter<W> {
         comment: &str,
     ) -> io::Result<()> {
         if interface >= self.interfaces {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a packet of an interface that is not described"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a packet of an interface that is not described",
+            ));
         }
         self.block(6, |b| {
             b.extend_from_slice(&interface.to_le_bytes());
@@ -136,7 +148,11 @@ impl<W: Write> PcapWriter<W> {
         buf.extend_from_slice(&0xa1b2_3c4du32.to_le_bytes());
         buf.extend_from_slice(&[2, 0, 4, 0]);
         buf.extend_from_slice(&[0; 8]);
-        let snaplen = if snaplen == 0 { super::PACKET_MAX as u32 } else { snaplen };
+        let snaplen = if snaplen == 0 {
+            super::PACKET_MAX as u32
+        } else {
+            snaplen
+        };
         buf.extend_from_slice(&snaplen.to_le_bytes());
         buf.extend_from_slice(&u32::from(link_type.0).to_le_bytes());
         PcapWriter { out, buf }
@@ -146,7 +162,12 @@ impl<W: Write> PcapWriter<W> {
     pub fn packet(&mut self, timestamp_ns: u64, data: &[u8], original_len: u32) -> io::Result<()> {
         let (s, ns) = (timestamp_ns / 1_000_000_000, timestamp_ns % 1_000_000_000);
         let len = data.len() as u32;
-        for word in [u32::try_from(s).unwrap_or(u32::MAX), ns as u32, len, original_len.max(len)] {
+        for word in [
+            u32::try_from(s).unwrap_or(u32::MAX),
+            ns as u32,
+            len,
+            original_len.max(len),
+        ] {
             self.buf.extend_from_slice(&word.to_le_bytes());
         }
         self.buf.extend_from_slice(data);
