@@ -1,1 +1,16 @@
 //! What BPF is, as tables: opcodes, assembler, disassembler, kinds of program, map, helper and context.
+//!
+//! Everything here is data or a pure function of its arguments; nothing does I/O. Where a table comes from is said
+//! on top of its file.
+
+pub mod context;
+pub mod errno;
+pub mod insn;
+pub mod kfunc;
+pub mod limits;
+pub mod malformed;
+pub mod map;
+pub mod program;
+
+pub use insn::{Endian, Insn};
+pub use malformed::Malformed;
