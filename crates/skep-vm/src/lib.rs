@@ -1,1 +1,3 @@
 //! Runs a program: interpreter, maps, helpers.
+
+pub mod packet;
