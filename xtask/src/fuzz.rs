@@ -19,7 +19,10 @@ pub fn run(root: &Path, args: &[String]) -> Result<(), String> {
         }
     }
     let folder = root.join("fuzz");
-    for target in TARGETS.iter().filter(|target| only.is_empty() || only.contains(target)) {
+    for target in TARGETS
+        .iter()
+        .filter(|target| only.is_empty() || only.contains(target))
+    {
         println!("== fuzz {target} for {seconds} s");
         // Coverage instrumentation through stable flags, so that the one installed toolchain suffices.
         let flags = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
@@ -28,23 +31,42 @@ pub fn run(root: &Path, args: &[String]) -> Result<(), String> {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let triple = host_triple()?;
         let status = Command::new(cargo)
-            .args(["run", "--release", "--quiet", "--target", &triple, "--bin", target, "--"])
+            .args([
+                "run",
+                "--release",
+                "--quiet",
+                "--target",
+                &triple,
+                "--bin",
+                target,
+                "--",
+            ])
             .arg(format!("corpus/{target}"))
             .arg(format!("seeds/{target}"))
-            .args([&format!("-max_total_time={seconds}"), "-rss_limit_mb=1024", "-timeout=10", "-print_final_stats=1"])
+            .args([
+                &format!("-max_total_time={seconds}"),
+                "-rss_limit_mb=1024",
+                "-timeout=10",
+                "-print_final_stats=1",
+            ])
             .env("RUSTFLAGS", flags)
             .current_dir(&folder)
             .status()
             .map_err(|error| format!("fuzz {target}: {error}"))?;
         if !status.success() {
-            return Err(format!("fuzz {target}: an input broke it; see fuzz/ for the file that the fuzzer kept"));
+            return Err(format!(
+                "fuzz {target}: an input broke it; see fuzz/ for the file that the fuzzer kept"
+            ));
         }
     }
     Ok(())
 }
 
 fn host_triple() -> Result<String, String> {
-    let output = Command::new("rustc").arg("-vV").output().map_err(|error| format!("rustc: {error}"))?;
+    let output = Command::new("rustc")
+        .arg("-vV")
+        .output()
+        .map_err(|error| format!("rustc: {error}"))?;
     String::from_utf8_lossy(&output.stdout)
         .lines()
         .find_map(|line| line.strip_prefix("host: ").map(str::to_owned))

@@ -11,7 +11,13 @@ const NEEDS: &[(&str, &[&str])] = &[
     ("clang-19", &["/usr/bin/clang-19"]),
     ("llvm-19", &["/usr/bin/llvm-objdump-19"]),
     ("libbpf-dev", &["/usr/include/bpf/bpf_helpers.h"]),
-    ("libxdp1", &["/usr/lib/x86_64-linux-gnu/bpf/xdpfilt_alw_all.o", "/usr/lib/aarch64-linux-gnu/bpf/xdpfilt_alw_all.o"]),
+    (
+        "libxdp1",
+        &[
+            "/usr/lib/x86_64-linux-gnu/bpf/xdpfilt_alw_all.o",
+            "/usr/lib/aarch64-linux-gnu/bpf/xdpfilt_alw_all.o",
+        ],
+    ),
     ("strace", &["/usr/bin/strace"]),
     ("tcpdump", &["/usr/bin/tcpdump"]),
 ];
@@ -45,7 +51,9 @@ pub fn run() {
     let _ = apt(&["update"]);
     for package in &wanted {
         if !apt(&["install", "-y", "--no-install-recommends", package]) {
-            println!("set-up: `{package}` could not be installed here (it takes apt-get and root); the tests that need it skip");
+            println!(
+                "set-up: `{package}` could not be installed here (it takes apt-get and root); the tests that need it skip"
+            );
         }
     }
 }

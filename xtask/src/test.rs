@@ -12,11 +12,26 @@ pub fn run(root: &Path, args: &[String]) -> Result<(), String> {
     }
     let missing = setup::missing();
     if !missing.is_empty() {
-        println!("note: not here: {}; the tests that need them say `skipped`", missing.join(", "));
+        println!(
+            "note: not here: {}; the tests that need them say `skipped`",
+            missing.join(", ")
+        );
     }
     tidy::run(root)?;
     step(root, "formatting", &["fmt", "--all", "--check"])?;
-    step(root, "lints", &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])?;
+    step(
+        root,
+        "lints",
+        &[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--quiet",
+            "--",
+            "-D",
+            "warnings",
+        ],
+    )?;
     // The command itself, built once, so that tests which run it measure the same binary.
     step(root, "build", &["build", "--workspace", "--quiet"])?;
     step(root, "tests", &["test", "--workspace", "--quiet"])
@@ -30,5 +45,9 @@ fn step(root: &Path, what: &str, args: &[&str]) -> Result<(), String> {
         .current_dir(root)
         .status()
         .map_err(|error| format!("cargo could not be started: {error}"))?;
-    if status.success() { Ok(()) } else { Err(format!("{what} failed: cargo {}", args.join(" "))) }
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("{what} failed: cargo {}", args.join(" ")))
+    }
 }

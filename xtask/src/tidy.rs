@@ -16,17 +16,29 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("skep-linux", &["skep-btf", "skep-spec"]),
     (
         "skep",
-        &["skep-diag", "skep-spec", "skep-btf", "skep-obj", "skep-vm", "skep-host", "skep-linux"],
+        &[
+            "skep-diag",
+            "skep-spec",
+            "skep-btf",
+            "skep-obj",
+            "skep-vm",
+            "skep-host",
+            "skep-linux",
+        ],
     ),
-    ("skep-cli", &["skep", "skep-diag", "skep-spec", "skep-btf", "skep-obj"]),
+    (
+        "skep-cli",
+        &["skep", "skep-diag", "skep-spec", "skep-btf", "skep-obj"],
+    ),
 ];
 
 /// Crates whose business includes `unsafe`.
 const UNSAFE_ALLOWED: &[&str] = &["skep-vm", "skep-host", "skep-linux"];
 /// Crates that talk to a person: the rest are libraries, which never print, exit or read the environment.
 const SPEAKS: &[&str] = &["skep-cli", "skep-filetests", "xtask"];
-const BANNED_STEMS: &[&str] =
-    &["util", "utils", "common", "misc", "manager", "managers", "handler", "handlers", "helpers"];
+const BANNED_STEMS: &[&str] = &[
+    "util", "utils", "common", "misc", "manager", "managers", "handler", "handlers", "helpers",
+];
 const LINES_MAX: usize = 800;
 const BLOB_BYTES_MAX: u64 = 1 << 20;
 
@@ -37,7 +49,11 @@ pub fn run(root: &Path) -> Result<(), String> {
         println!("tidy: every house rule holds");
         Ok(())
     } else {
-        Err(format!("{}\ntidy: {} broken", broken.join("\n"), broken.len()))
+        Err(format!(
+            "{}\ntidy: {} broken",
+            broken.join("\n"),
+            broken.len()
+        ))
     }
 }
 
@@ -47,8 +63,14 @@ pub fn check(root: &Path) -> Vec<String> {
     arrows(root, &mut broken);
     let exceptions = Exceptions::read(root, &mut broken);
     for file in files(root) {
-        let shown = file.strip_prefix(root).unwrap_or(&file).to_string_lossy().replace('\\', "/");
-        if fs::metadata(&file).is_ok_and(|meta| meta.len() > BLOB_BYTES_MAX) && !exceptions.allows("blob", &shown) {
+        let shown = file
+            .strip_prefix(root)
+            .unwrap_or(&file)
+            .to_string_lossy()
+            .replace('\\', "/");
+        if fs::metadata(&file).is_ok_and(|meta| meta.len() > BLOB_BYTES_MAX)
+            && !exceptions.allows("blob", &shown)
+        {
             broken.push(format!("{shown}: larger than 1 MiB"));
         }
         if shown.ends_with(".rs")
@@ -80,7 +102,10 @@ fn arrows(root: &Path, broken: &mut Vec<String>) {
             let is_ours = name == "skep" || name.starts_with("skep-");
             // Test-only edges are free: they never reach a user's build.
             if section == "[dependencies]" && is_ours && !allowed.contains(&name) {
-                broken.push(format!("crates/{krate}/Cargo.toml:{}: {krate} may not use {name}", number + 1));
+                broken.push(format!(
+                    "crates/{krate}/Cargo.toml:{}: {krate} may not use {name}",
+                    number + 1
+                ));
             }
         }
     }
@@ -90,20 +115,32 @@ fn arrows(root: &Path, broken: &mut Vec<String>) {
 fn source(shown: &str, text: &str, exceptions: &Exceptions, broken: &mut Vec<String>) {
     let first = text.lines().next().unwrap_or_default();
     if !first.starts_with("//!") {
-        broken.push(format!("{shown}:1: the file does not open with `//!` and its one sentence"));
+        broken.push(format!(
+            "{shown}:1: the file does not open with `//!` and its one sentence"
+        ));
     }
-    let stem = Path::new(shown).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let stem = Path::new(shown)
+        .file_stem()
+        .and_then(|stem| stem.to_str())
+        .unwrap_or_default();
     if BANNED_STEMS.contains(&stem) || shown.split('/').any(|part| BANNED_STEMS.contains(&part)) {
-        broken.push(format!("{shown}: `{stem}` says nothing about what is inside"));
+        broken.push(format!(
+            "{shown}: `{stem}` says nothing about what is inside"
+        ));
     }
-    let is_test = shown.contains("/tests/") || shown.ends_with("/tests.rs") || shown.contains("/benches/");
+    let is_test =
+        shown.contains("/tests/") || shown.ends_with("/tests.rs") || shown.contains("/benches/");
     let code = if is_test { "" } else { without_tests(text) };
     let lines = code.lines().count();
     if lines > LINES_MAX && !exceptions.allows("lines", shown) {
         broken.push(format!("{shown}: {lines} lines without tests, over {LINES_MAX}; split it, or give the reason in tidy.toml"));
     }
-    let krate = shown.strip_prefix("crates/").and_then(|rest| rest.split('/').next()).unwrap_or("xtask");
-    let may_unsafe = UNSAFE_ALLOWED.contains(&krate) || shown.starts_with("crates/skep/src/engine/embedded/load");
+    let krate = shown
+        .strip_prefix("crates/")
+        .and_then(|rest| rest.split('/').next())
+        .unwrap_or("xtask");
+    let may_unsafe = UNSAFE_ALLOWED.contains(&krate)
+        || shown.starts_with("crates/skep/src/engine/embedded/load");
     for (number, line) in code.lines().enumerate() {
         let bare = line.trim_start();
         if bare.starts_with("//") {
@@ -137,30 +174,49 @@ fn source(shown: &str, text: &str, exceptions: &Exceptions, broken: &mut Vec<Str
 }
 
 fn is_unsafe(line: &str) -> bool {
-    ["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern", "unsafe trait"].iter().any(|form| line.contains(form))
+    [
+        "unsafe {",
+        "unsafe fn",
+        "unsafe impl",
+        "unsafe extern",
+        "unsafe trait",
+    ]
+    .iter()
+    .any(|form| line.contains(form))
 }
 
 /// The part of a file before its inline test module.
 fn without_tests(text: &str) -> &str {
-    text.find("#[cfg(test)]\nmod tests {").map_or(text, |at| &text[..at])
+    text.find("#[cfg(test)]\nmod tests {")
+        .map_or(text, |at| &text[..at])
 }
 
 /// Every error id that the code can print has its page, and no page has lost its id.
 fn error_pages(root: &Path, broken: &mut Vec<String>) {
     let mut ids: Vec<(String, String)> = Vec::new();
     for file in files(&root.join("crates")) {
-        let shown = file.strip_prefix(root).unwrap_or(&file).to_string_lossy().into_owned();
+        let shown = file
+            .strip_prefix(root)
+            .unwrap_or(&file)
+            .to_string_lossy()
+            .into_owned();
         if !shown.ends_with(".rs") || shown.contains("/tests") || shown.contains("skep-diag") {
             continue;
         }
         let text = fs::read_to_string(&file).unwrap_or_default();
         for piece in without_tests(&text).split("Diagnostic::").skip(1) {
             // `Diagnostic::error("some-id", …)` and its siblings.
-            let Some((constructor, rest)) = piece.split_once('(') else { continue };
+            let Some((constructor, rest)) = piece.split_once('(') else {
+                continue;
+            };
             if !["error", "warning", "note"].contains(&constructor) {
                 continue;
             }
-            if let Some(id) = rest.trim_start().strip_prefix('"').and_then(|rest| rest.split('"').next()) {
+            if let Some(id) = rest
+                .trim_start()
+                .strip_prefix('"')
+                .and_then(|rest| rest.split('"').next())
+            {
                 ids.push((id.to_owned(), shown.clone()));
             }
         }
@@ -168,11 +224,16 @@ fn error_pages(root: &Path, broken: &mut Vec<String>) {
     let pages = root.join("docs/errors");
     for (id, shown) in &ids {
         if !pages.join(format!("{id}.md")).exists() {
-            broken.push(format!("{shown}: error id `{id}` has no page docs/errors/{id}.md"));
+            broken.push(format!(
+                "{shown}: error id `{id}` has no page docs/errors/{id}.md"
+            ));
         }
     }
     for page in files(&pages) {
-        let stem = page.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        let stem = page
+            .file_stem()
+            .and_then(|stem| stem.to_str())
+            .unwrap_or_default();
         if stem != "README" && !ids.iter().any(|(id, _)| id == stem) {
             broken.push(format!("docs/errors/{stem}.md: no code prints this id"));
         }
@@ -185,10 +246,21 @@ fn paths_named_in_docs(root: &Path, broken: &mut Vec<String>) {
         let text = fs::read_to_string(root.join(page)).unwrap_or_default();
         for (number, line) in text.lines().enumerate() {
             for quoted in line.split('`').skip(1).step_by(2) {
-                let names_a_path = ["crates/", "docs/", "filetests/", "examples/", "conformance/", "xtask/", "fuzz/"]
-                    .iter()
-                    .any(|prefix| quoted.starts_with(prefix));
-                if names_a_path && !quoted.contains(['<', '*', '{', ' ', '…']) && !root.join(quoted).exists() {
+                let names_a_path = [
+                    "crates/",
+                    "docs/",
+                    "filetests/",
+                    "examples/",
+                    "conformance/",
+                    "xtask/",
+                    "fuzz/",
+                ]
+                .iter()
+                .any(|prefix| quoted.starts_with(prefix));
+                if names_a_path
+                    && !quoted.contains(['<', '*', '{', ' ', '…'])
+                    && !root.join(quoted).exists()
+                {
                     broken.push(format!("{page}:{}: `{quoted}` does not exist", number + 1));
                 }
             }
@@ -211,15 +283,24 @@ impl Exceptions {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            if let Some(name) = line
+                .strip_prefix('[')
+                .and_then(|rest| rest.strip_suffix(']'))
+            {
                 name.clone_into(&mut rule);
             } else if let Some((path, reason)) = line.split_once('=') {
                 if reason.trim().trim_matches('"').len() < 10 {
-                    broken.push(format!("tidy.toml:{}: an exception without a reason", number + 1));
+                    broken.push(format!(
+                        "tidy.toml:{}: an exception without a reason",
+                        number + 1
+                    ));
                 }
                 entries.push((rule.clone(), path.trim().trim_matches('"').to_owned()));
             } else {
-                broken.push(format!("tidy.toml:{}: not `\"path\" = \"reason\"`", number + 1));
+                broken.push(format!(
+                    "tidy.toml:{}: not `\"path\" = \"reason\"`",
+                    number + 1
+                ));
             }
         }
         Self { entries }
@@ -248,7 +329,9 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut open = vec![folder.to_path_buf()];
     while let Some(folder) = open.pop() {
-        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        let Ok(entries) = fs::read_dir(&folder) else {
+            continue;
+        };
         for entry in entries.flatten() {
             let path = entry.path();
             let name = entry.file_name();
@@ -278,11 +361,24 @@ mod tests {
 
     #[test]
     fn a_bad_file_is_found_out() {
-        let none = Exceptions { entries: Vec::new() };
+        let none = Exceptions {
+            entries: Vec::new(),
+        };
         let mut broken = Vec::new();
-        source("crates/skep-obj/src/util.rs", "fn get_x() { unsafe { y() }; println!(\"\") }\n", &none, &mut broken);
+        source(
+            "crates/skep-obj/src/util.rs",
+            "fn get_x() { unsafe { y() }; println!(\"\") }\n",
+            &none,
+            &mut broken,
+        );
         let all = broken.join("\n");
-        for rule in ["//!", "says nothing", "`unsafe` outside", "a library prints", "`get_`"] {
+        for rule in [
+            "//!",
+            "says nothing",
+            "`unsafe` outside",
+            "a library prints",
+            "`get_`",
+        ] {
             assert!(all.contains(rule), "{rule} not in:\n{all}");
         }
     }

@@ -11,7 +11,9 @@ pub struct Attr {
 impl Attr {
     /// A zeroed attribute of `len` bytes: as long as the newest field that is used, so that old kernels accept it.
     pub fn new(len: usize) -> Self {
-        Self { bytes: vec![0; len] }
+        Self {
+            bytes: vec![0; len],
+        }
     }
 
     /// Sets a 32-bit field.
@@ -28,19 +30,33 @@ impl Attr {
 
     /// Sets a field that holds a user pointer to read from.
     pub fn pointer<T>(self, offset: usize, value: &[T]) -> Self {
-        let address = if value.is_empty() { 0 } else { value.as_ptr() as u64 };
+        let address = if value.is_empty() {
+            0
+        } else {
+            value.as_ptr() as u64
+        };
         self.u64(offset, address)
     }
 
     /// Sets a field that holds a user pointer to write to.
     pub fn pointer_mut<T>(self, offset: usize, value: &mut [T]) -> Self {
-        let address = if value.is_empty() { 0 } else { value.as_mut_ptr() as u64 };
+        let address = if value.is_empty() {
+            0
+        } else {
+            value.as_mut_ptr() as u64
+        };
         self.u64(offset, address)
     }
 
     /// Sets a name field: 15 bytes at the most and a NUL, of the characters that the kernel allows.
     pub fn name(mut self, offset: usize, name: &str) -> Self {
-        let allowed = name.bytes().map(|b| if b.is_ascii_alphanumeric() || b == b'_' || b == b'.' { b } else { b'_' });
+        let allowed = name.bytes().map(|b| {
+            if b.is_ascii_alphanumeric() || b == b'_' || b == b'.' {
+                b
+            } else {
+                b'_'
+            }
+        });
         for (at, byte) in allowed.take(15).enumerate() {
             self.bytes[offset + at] = byte;
         }
@@ -49,7 +65,10 @@ impl Attr {
 
     /// The 32-bit field at `offset`, as the kernel left it.
     pub fn read_u32(&self, offset: usize) -> u32 {
-        self.bytes.get(offset..offset + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_ne_bytes)
+        self.bytes
+            .get(offset..offset + 4)
+            .and_then(|b| b.try_into().ok())
+            .map_or(0, u32::from_ne_bytes)
     }
 
     /// The whole buffer, to be handed to the kernel.

@@ -35,9 +35,10 @@ pub struct MapTypes<'a> {
 pub fn value_bytes(def: &MapDef, possible_cpus: u32) -> usize {
     let one = def.value_size as usize;
     match def.map_type {
-        MapType::PercpuArray | MapType::PercpuHash | MapType::LruPercpuHash | MapType::PercpuCgroupStorage => {
-            one.next_multiple_of(8) * possible_cpus as usize
-        }
+        MapType::PercpuArray
+        | MapType::PercpuHash
+        | MapType::LruPercpuHash
+        | MapType::PercpuCgroupStorage => one.next_multiple_of(8) * possible_cpus as usize,
         // A map of maps answers with the inner map's id, whatever is declared.
         MapType::ArrayOfMaps | MapType::HashOfMaps => 4,
         _ => one,
@@ -47,7 +48,8 @@ pub fn value_bytes(def: &MapDef, possible_cpus: u32) -> usize {
 /// The number of possible CPUs, which per-CPU maps are sized by: parsed from the kernel's own list.
 pub fn possible_cpus() -> u32 {
     let list = std::fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_default();
-    parse_cpu_list(&list).unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get() as u32))
+    parse_cpu_list(&list)
+        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get() as u32))
 }
 
 /// The count of CPUs in a list such as `0-3,8`.
@@ -84,7 +86,10 @@ impl Map {
             attr = attr.u32(24, node);
         }
         if let Some(types) = types {
-            attr = attr.u32(48, types.btf.as_raw_fd() as u32).u32(52, types.key).u32(56, types.value);
+            attr = attr
+                .u32(48, types.btf.as_raw_fd() as u32)
+                .u32(52, types.key)
+                .u32(56, types.value);
         }
         // SAFETY: the attribute holds no pointer.
         let fd = unsafe { door.bpf(Command::MapCreate, attr.bytes_mut()) }.and_then(|fd| {
@@ -97,7 +102,11 @@ impl Map {
             subject: def.name.clone(),
             log: String::new(),
         })?;
-        Ok(Self { fd, def: def.clone(), value_bytes: value_bytes(def, possible_cpus()) })
+        Ok(Self {
+            fd,
+            def: def.clone(),
+            value_bytes: value_bytes(def, possible_cpus()),
+        })
     }
 
     /// The definition that the map was made from.
@@ -116,11 +125,22 @@ impl Map {
     }
 
     /// Copies the value of `key` out and removes the element, in one step.
-    pub fn lookup_and_delete(&self, door: &dyn Syscall, key: &[u8], flags: u64) -> Result<Vec<u8>, Errno> {
+    pub fn lookup_and_delete(
+        &self,
+        door: &dyn Syscall,
+        key: &[u8],
+        flags: u64,
+    ) -> Result<Vec<u8>, Errno> {
         self.read(door, Command::MapLookupAndDelete, key, flags)
     }
 
-    fn read(&self, door: &dyn Syscall, command: Command, key: &[u8], flags: u64) -> Result<Vec<u8>, Errno> {
+    fn read(
+        &self,
+        door: &dyn Syscall,
+        command: Command,
+        key: &[u8],
+        flags: u64,
+    ) -> Result<Vec<u8>, Errno> {
         self.check_key(key)?;
         let mut value = vec![0u8; self.value_bytes];
         let mut attr = self.element(key).pointer_mut(16, &mut value).u64(24, flags);
@@ -130,7 +150,13 @@ impl Map {
     }
 
     /// Writes `value` at `key`; `flags` as BPF_ANY, BPF_NOEXIST, BPF_EXIST.
-    pub fn update(&self, door: &dyn Syscall, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
+    pub fn update(
+        &self,
+        door: &dyn Syscall,
+        key: &[u8],
+        value: &[u8],
+        flags: u64,
+    ) -> Result<(), Errno> {
         self.check_key(key)?;
         if value.len() != self.value_bytes {
             return Err(Errno(libc::EINVAL));
@@ -151,7 +177,9 @@ impl Map {
     /// The key after `key`, or the first; `ENOENT` ends the walk.
     pub fn next_key(&self, door: &dyn Syscall, key: Option<&[u8]>) -> Result<Vec<u8>, Errno> {
         let mut next = vec![0u8; self.def.key_size as usize];
-        let mut attr = Attr::new(32).u32(0, self.fd.as_raw_fd() as u32).pointer_mut(16, &mut next);
+        let mut attr = Attr::new(32)
+            .u32(0, self.fd.as_raw_fd() as u32)
+            .pointer_mut(16, &mut next);
         if let Some(key) = key {
             self.check_key(key)?;
             attr = attr.pointer(8, key);
@@ -169,11 +197,17 @@ impl Map {
     }
 
     fn element(&self, key: &[u8]) -> Attr {
-        Attr::new(32).u32(0, self.fd.as_raw_fd() as u32).pointer(8, key)
+        Attr::new(32)
+            .u32(0, self.fd.as_raw_fd() as u32)
+            .pointer(8, key)
     }
 
     fn check_key(&self, key: &[u8]) -> Result<(), Errno> {
-        if key.len() == self.def.key_size as usize { Ok(()) } else { Err(Errno(libc::EINVAL)) }
+        if key.len() == self.def.key_size as usize {
+            Ok(())
+        } else {
+            Err(Errno(libc::EINVAL))
+        }
     }
 }
 

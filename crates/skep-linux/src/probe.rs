@@ -9,8 +9,20 @@ use crate::syscall::Syscall;
 /// Tells whether programs can be loaded here, by loading `r0 = 0; exit`; the error says why not.
 pub fn available(door: &dyn Syscall) -> Result<(), Error> {
     let insns = [
-        Insn { code: 0xb7, dst: 0, src: 0, off: 0, imm: 0 },
-        Insn { code: 0x95, dst: 0, src: 0, off: 0, imm: 0 },
+        Insn {
+            code: 0xb7,
+            dst: 0,
+            src: 0,
+            off: 0,
+            imm: 0,
+        },
+        Insn {
+            code: 0x95,
+            dst: 0,
+            src: 0,
+            off: 0,
+            imm: 0,
+        },
     ];
     // 6 is BPF_PROG_TYPE_XDP: a type that, unlike socket filters, unprivileged users never have.
     let load = ProgramLoad {

@@ -87,8 +87,17 @@ pub struct TestOutput {
 impl Program {
     /// Loads and verifies a program.
     pub fn load(door: &dyn Syscall, load: &ProgramLoad<'_>) -> Result<Self, Error> {
-        let bytes: Vec<u8> = load.insns.iter().flat_map(|insn| insn.to_bytes(Endian::NATIVE)).collect();
-        let license: Vec<u8> = load.license.bytes().filter(|&b| b != 0).chain([0]).collect();
+        let bytes: Vec<u8> = load
+            .insns
+            .iter()
+            .flat_map(|insn| insn.to_bytes(Endian::NATIVE))
+            .collect();
+        let license: Vec<u8> = load
+            .license
+            .bytes()
+            .filter(|&b| b != 0)
+            .chain([0])
+            .collect();
         let attempt = |log: &mut Vec<u8>| -> Result<OwnedFd, Errno> {
             let count = u32::try_from(load.insns.len()).map_err(|_| Errno(libc::E2BIG))?;
             let mut attr = Attr::new(144)
@@ -132,7 +141,10 @@ impl Program {
             result = attempt(&mut log);
         }
         match result {
-            Ok(fd) => Ok(Self { fd, name: load.name.to_owned() }),
+            Ok(fd) => Ok(Self {
+                fd,
+                name: load.name.to_owned(),
+            }),
             Err(errno) => {
                 let end = log.iter().position(|&b| b == 0).unwrap_or(log.len());
                 Err(Error {
@@ -152,7 +164,14 @@ impl Program {
 
     /// Runs the program on the given input through BPF_PROG_TEST_RUN.
     pub fn test_run(&self, door: &dyn Syscall, run: &TestRun<'_>) -> Result<TestOutput, Error> {
-        let mut data = vec![0u8; if run.data.is_empty() { 0 } else { run.data.len() + run.data_out_room }];
+        let mut data = vec![
+            0u8;
+            if run.data.is_empty() {
+                0
+            } else {
+                run.data.len() + run.data_out_room
+            }
+        ];
         let mut ctx = vec![0u8; run.ctx.len()];
         let mut attr = Attr::new(80)
             .u32(0, self.fd.as_raw_fd() as u32)
@@ -176,7 +195,12 @@ impl Program {
         })?;
         data.truncate(attr.read_u32(12) as usize);
         ctx.truncate(attr.read_u32(44) as usize);
-        Ok(TestOutput { retval: attr.read_u32(4), data, ctx, duration_ns: attr.read_u32(36) })
+        Ok(TestOutput {
+            retval: attr.read_u32(4),
+            data,
+            ctx,
+            duration_ns: attr.read_u32(36),
+        })
     }
 }
 

@@ -74,11 +74,22 @@ impl Syscall for Kernel {
         let mut tries = 0;
         loop {
             // SAFETY: `attr` is a live buffer of the length passed; the caller vouches for the pointers in it.
-            let result = unsafe { libc::syscall(libc::SYS_bpf, command as libc::c_int, attr.as_mut_ptr(), attr.len()) };
+            let result = unsafe {
+                libc::syscall(
+                    libc::SYS_bpf,
+                    command as libc::c_int,
+                    attr.as_mut_ptr(),
+                    attr.len(),
+                )
+            };
             if result >= 0 {
                 return Ok(result);
             }
-            let errno = Errno(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO));
+            let errno = Errno(
+                std::io::Error::last_os_error()
+                    .raw_os_error()
+                    .unwrap_or(libc::EIO),
+            );
             tries += 1;
             if errno.0 != libc::EAGAIN || tries > 5 {
                 return Err(errno);
