@@ -1,1 +1,12 @@
-//! Object: programs, maps, symbols; ELF in and out; linking.
+//! Object: programs, maps, symbols; ELF and text in and out; linking.
+//!
+//! Invariants: an [`Object`] is inert data (the same bytes give the same value on every machine); nothing
+//! here makes a system call, prints, or panics on any input; errors name the section and the offset.
+
+pub mod elf;
+pub mod error;
+pub mod link;
+pub mod object;
+
+pub use error::ObjError;
+pub use object::*;
