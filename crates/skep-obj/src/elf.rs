@@ -139,9 +139,17 @@ impl<'a> File<'a> {
                     "BPF objects are 64-bit: compile with `clang -target bpf`",
                 ));
             }
-            _ => return Err(ObjError::malformed(HEADER, 4, "neither a 32-bit nor a 64-bit ELF file")),
+            _ => {
+                return Err(ObjError::malformed(
+                    HEADER,
+                    4,
+                    "neither a 32-bit nor a 64-bit ELF file",
+                ));
+            }
         }
-        let at = |offset: u64, why: object::read::Error| ObjError::malformed(HEADER, offset, why.to_string());
+        let at = |offset: u64, why: object::read::Error| {
+            ObjError::malformed(HEADER, offset, why.to_string())
+        };
         let header = elf::FileHeader64::<Endianness>::parse(bytes).map_err(|e| at(0, e))?;
         let e = header.endian().map_err(|e| at(5, e))?;
         let machine = header.e_machine(e);
@@ -171,7 +179,11 @@ impl<'a> File<'a> {
                 String::new()
             } else {
                 let name = table.section_name(e, section).map_err(|err| {
-                    ObjError::malformed("section headers", index.0 as u64, format!("name of section {}: {err}", index.0))
+                    ObjError::malformed(
+                        "section headers",
+                        index.0 as u64,
+                        format!("name of section {}: {err}", index.0),
+                    )
                 })?;
                 String::from_utf8_lossy(name).into_owned()
             };
@@ -186,7 +198,11 @@ impl<'a> File<'a> {
             })?;
             total = total.saturating_add(data.len() as u64);
             if total > bytes.len() as u64 {
-                return Err(ObjError::malformed(&name, section.sh_offset(e), "sections overlap in the file"));
+                return Err(ObjError::malformed(
+                    &name,
+                    section.sh_offset(e),
+                    "sections overlap in the file",
+                ));
             }
             sections.push(Section {
                 name,
@@ -203,21 +219,33 @@ impl<'a> File<'a> {
         let mut symbols = Vec::with_capacity(symtab.len());
         for (index, symbol) in symtab.enumerate() {
             let name = symtab.symbol_name(e, symbol).map_err(|err| {
-                ObjError::malformed(".symtab", index.0 as u64 * 24, format!("name of symbol {}: {err}", index.0))
+                ObjError::malformed(
+                    ".symtab",
+                    index.0 as u64 * 24,
+                    format!("name of symbol {}: {err}", index.0),
+                )
             })?;
             let home = match symbol.st_shndx(e) {
                 elf::SHN_UNDEF => Home::Undefined,
                 elf::SHN_XINDEX => match symtab.shndx(e, index) {
-                    Some(section) if (section as usize) < sections.len() => Home::Section(section as usize),
+                    Some(section) if (section as usize) < sections.len() => {
+                        Home::Section(section as usize)
+                    }
                     _ => Home::Elsewhere,
                 },
                 reserved if reserved >= elf::SHN_LORESERVE => Home::Elsewhere,
-                section if usize::from(section) < sections.len() => Home::Section(usize::from(section)),
+                section if usize::from(section) < sections.len() => {
+                    Home::Section(usize::from(section))
+                }
                 section => {
                     return Err(ObjError::malformed(
                         ".symtab",
                         index.0 as u64 * 24 + 6,
-                        format!("symbol {} is in section {section}, the last one is {}", index.0, sections.len() - 1),
+                        format!(
+                            "symbol {} is in section {section}, the last one is {}",
+                            index.0,
+                            sections.len() - 1
+                        ),
                     ));
                 }
             };
@@ -241,7 +269,7 @@ impl<'a> File<'a> {
         for (index, section) in table.enumerate() {
             let name = sections[index.0].name.clone();
             let bad = |err: object::read::Error| ObjError::malformed(&name, 0, err.to_string());
-            let target = section.info(e).0;
+            let target = section.sh_info(e) as usize;
             let mut relocs = Vec::new();
             if let Some((rels, _)) = section.rel(e, bytes).map_err(bad)? {
                 relocs.extend(rels.iter().map(|rel| ElfReloc {
@@ -261,14 +289,22 @@ impl<'a> File<'a> {
                 continue;
             }
             let Some(section) = sections.get_mut(target) else {
-                return Err(ObjError::malformed(&name, 0, format!("relocates section {target}, which is not there")));
+                return Err(ObjError::malformed(
+                    &name,
+                    0,
+                    format!("relocates section {target}, which is not there"),
+                ));
             };
             for (at, reloc) in relocs.iter().enumerate() {
                 if reloc.symbol >= symbols.len() {
                     return Err(ObjError::malformed(
                         &name,
                         at as u64 * 16,
-                        format!("refers to symbol {}, there are {}", reloc.symbol, symbols.len()),
+                        format!(
+                            "refers to symbol {}, there are {}",
+                            reloc.symbol,
+                            symbols.len()
+                        ),
                     ));
                 }
             }
@@ -278,7 +314,11 @@ impl<'a> File<'a> {
             Endianness::Little => Endian::Little,
             Endianness::Big => Endian::Big,
         };
-        Ok(File { endian, sections, symbols })
+        Ok(File {
+            endian,
+            sections,
+            symbols,
+        })
     }
 }
 

@@ -10,24 +10,45 @@ use skep_diag::Diagnostics;
 #[derive(Debug)]
 pub enum ObjError {
     /// The bytes break the format.
-    Malformed { section: String, offset: u64, why: String },
+    Malformed {
+        section: String,
+        offset: u64,
+        why: String,
+    },
     /// The bytes are well formed, and ask for what is not supported.
-    Unsupported { section: String, offset: u64, what: String, help: String },
+    Unsupported {
+        section: String,
+        offset: u64,
+        what: String,
+        help: String,
+    },
     /// A text object does not assemble.
     Text(Diagnostics),
     /// A CO-RE relocation is malformed (a missing target is not: it poisons).
-    Core { function: String, at: usize, why: String },
+    Core {
+        function: String,
+        at: usize,
+        why: String,
+    },
     /// Objects or functions do not fit together.
     Link { symbol: String, why: String },
     /// Nothing of this name is there.
-    NotFound { what: &'static str, name: String, help: String },
+    NotFound {
+        what: &'static str,
+        name: String,
+        help: String,
+    },
     /// A value does not fit the type it is for.
     Value { name: String, why: String },
 }
 
 impl ObjError {
     pub(crate) fn malformed(section: &str, offset: u64, why: impl Into<String>) -> ObjError {
-        ObjError::Malformed { section: section.to_owned(), offset, why: why.into() }
+        ObjError::Malformed {
+            section: section.to_owned(),
+            offset,
+            why: why.into(),
+        }
     }
 
     pub(crate) fn unsupported(
@@ -45,25 +66,46 @@ impl ObjError {
     }
 
     pub(crate) fn link(symbol: &str, why: impl Into<String>) -> ObjError {
-        ObjError::Link { symbol: symbol.to_owned(), why: why.into() }
+        ObjError::Link {
+            symbol: symbol.to_owned(),
+            why: why.into(),
+        }
     }
 }
 
 impl fmt::Display for ObjError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ObjError::Malformed { section, offset, why } => {
-                write!(f, "malformed object: section {section} at offset {offset:#x}: {why}")
+            ObjError::Malformed {
+                section,
+                offset,
+                why,
+            } => {
+                write!(
+                    f,
+                    "malformed object: section {section} at offset {offset:#x}: {why}"
+                )
             }
-            ObjError::Unsupported { section, offset, what, help } => {
-                write!(f, "not supported: section {section} at offset {offset:#x}: {what}; {help}")
+            ObjError::Unsupported {
+                section,
+                offset,
+                what,
+                help,
+            } => {
+                write!(
+                    f,
+                    "not supported: section {section} at offset {offset:#x}: {what}; {help}"
+                )
             }
             ObjError::Text(diagnostics) => match diagnostics.0.first() {
                 Some(first) => write!(f, "text object: {}", first.headline),
                 None => f.write_str("text object does not assemble"),
             },
             ObjError::Core { function, at, why } => {
-                write!(f, "CO-RE relocation in function {function} at instruction {at}: {why}")
+                write!(
+                    f,
+                    "CO-RE relocation in function {function} at instruction {at}: {why}"
+                )
             }
             ObjError::Link { symbol, why } => write!(f, "cannot link `{symbol}`: {why}"),
             ObjError::NotFound { what, name, help } => {

@@ -122,12 +122,18 @@ impl Object {
 
     /// Finds the index of a map by name.
     pub fn map_index(&self, name: &str) -> Option<MapIdx> {
-        self.maps.iter().position(|m| m.def.name == name).map(MapIdx)
+        self.maps
+            .iter()
+            .position(|m| m.def.name == name)
+            .map(MapIdx)
     }
 
     /// Finds the index of a function by name.
     pub fn function_index(&self, name: &str) -> Option<FnIdx> {
-        self.functions.iter().position(|f| f.name == name).map(FnIdx)
+        self.functions
+            .iter()
+            .position(|f| f.name == name)
+            .map(FnIdx)
     }
 
     /// The function of an index, if in range.
@@ -458,6 +464,23 @@ impl fmt::Display for Linkage {
 impl MapKind {
     /// The map holds a data section of the object.
     pub fn is_data(self) -> bool {
-        matches!(self, MapKind::Rodata | MapKind::Data | MapKind::Bss | MapKind::Kconfig)
+        matches!(
+            self,
+            MapKind::Rodata | MapKind::Data | MapKind::Bss | MapKind::Kconfig
+        )
+    }
+}
+
+impl Object {
+    /// Reads an object: an ELF file, by its first bytes.
+    pub fn parse(bytes: &[u8], options: &ParseOptions) -> Result<Object, crate::ObjError> {
+        if bytes.starts_with(b"\x7fELF") {
+            return crate::elf::read(bytes, options);
+        }
+        Err(crate::ObjError::malformed(
+            "ELF header",
+            0,
+            "not an ELF file",
+        ))
     }
 }

@@ -18,7 +18,9 @@ pub(super) fn relocated(file: &File<'_>, section: usize) -> Vec<u8> {
         let symbol = &file.symbols[r.symbol];
         let at = usize::try_from(r.offset).unwrap_or(usize::MAX);
         if let (Home::Section(_), Some(field)) = (symbol.home, numbers.u32(&bytes, at)) {
-            let value = field.wrapping_add(symbol.value as u32).wrapping_add(r.addend as u32);
+            let value = field
+                .wrapping_add(symbol.value as u32)
+                .wrapping_add(r.addend as u32);
             let _ = numbers.put_u32(&mut bytes, at, value);
         }
     }

@@ -16,7 +16,10 @@ pub(super) const VALUE_BYTES_MAX: u64 = 1 << 30;
 /// What kind of data map a section is, by its name.
 pub(super) fn kind_of(section: &Section<'_>) -> Option<MapKind> {
     let is = |prefix: &str| {
-        section.name.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        section
+            .name
+            .strip_prefix(prefix)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
     let no_bits = section.kind == object::elf::SHT_NOBITS;
     if is(".rodata") {
@@ -34,7 +37,11 @@ pub(super) fn kind_of(section: &Section<'_>) -> Option<MapKind> {
     }
 }
 
-pub(super) fn map_of(section: &Section<'_>, kind: MapKind, btf: Option<&Btf>) -> Result<MapSpec, ObjError> {
+pub(super) fn map_of(
+    section: &Section<'_>,
+    kind: MapKind,
+    btf: Option<&Btf>,
+) -> Result<MapSpec, ObjError> {
     let size = section.size;
     if size > VALUE_BYTES_MAX {
         return Err(ObjError::unsupported(
@@ -87,6 +94,16 @@ pub(super) fn empty(name: &str, kind: MapKind, size: u32) -> MapSpec {
 
 /// A section with a variable that user space may see through a memory mapping.
 fn has_global(btf: &Btf, datasec: skep_btf::TypeId) -> bool {
-    let Ok(Ty::DataSec { vars, .. }) = btf.ty(datasec) else { return false };
-    vars.iter().any(|var| matches!(btf.ty(var.ty), Ok(Ty::Var { linkage: Linkage::Global, .. })))
+    let Ok(Ty::DataSec { vars, .. }) = btf.ty(datasec) else {
+        return false;
+    };
+    vars.iter().any(|var| {
+        matches!(
+            btf.ty(var.ty),
+            Ok(Ty::Var {
+                linkage: Linkage::Global,
+                ..
+            })
+        )
+    })
 }

@@ -67,7 +67,11 @@ pub(super) fn cut(file: &File<'_>) -> Result<Functions, ObjError> {
                 return Err(ObjError::malformed(
                     &section.name,
                     start as u64 * 8,
-                    format!("function `{}` of {:#x} bytes reaches into the next one", what.name, what.len * 8),
+                    format!(
+                        "function `{}` of {:#x} bytes reaches into the next one",
+                        what.name,
+                        what.len * 8
+                    ),
                 ));
             }
             let function = FnIdx(out.list.len());
@@ -97,20 +101,33 @@ pub(super) fn cut(file: &File<'_>) -> Result<Functions, ObjError> {
     Ok(out)
 }
 
-fn symbols_of<'a>(file: &'a File<'_>, index: usize) -> Result<BTreeMap<usize, Start<'a>>, ObjError> {
+fn symbols_of<'a>(
+    file: &'a File<'_>,
+    index: usize,
+) -> Result<BTreeMap<usize, Start<'a>>, ObjError> {
     let section = &file.sections[index];
-    let here = || file.symbols.iter().filter(|s| s.home == Home::Section(index));
+    let here = || {
+        file.symbols
+            .iter()
+            .filter(|s| s.home == Home::Section(index))
+    };
     let typed = here().any(|s| s.kind == elf::STT_FUNC);
     let mut starts: BTreeMap<usize, Start<'a>> = BTreeMap::new();
     for symbol in here() {
         // Clang before 7 did not type its symbols; local ones without a type are labels.
         let is_function = symbol.kind == elf::STT_FUNC
-            || !typed && symbol.kind == elf::STT_NOTYPE && !symbol.is_local() && !symbol.name.is_empty();
+            || !typed
+                && symbol.kind == elf::STT_NOTYPE
+                && !symbol.is_local()
+                && !symbol.name.is_empty();
         if !is_function {
             continue;
         }
         let bad = |why: String| ObjError::malformed(&section.name, symbol.value, why);
-        let end = symbol.value.checked_add(symbol.size).filter(|&end| end <= section.data.len() as u64);
+        let end = symbol
+            .value
+            .checked_add(symbol.size)
+            .filter(|&end| end <= section.data.len() as u64);
         let (Some(end), true) = (end, symbol.value < section.data.len() as u64) else {
             return Err(bad(format!(
                 "function `{}` of {:#x} bytes does not lie in the section of {:#x} bytes",
@@ -120,13 +137,22 @@ fn symbols_of<'a>(file: &'a File<'_>, index: usize) -> Result<BTreeMap<usize, St
             )));
         };
         if !symbol.value.is_multiple_of(8) || !end.is_multiple_of(8) {
-            return Err(bad(format!("function `{}` does not lie at whole instructions", symbol.name)));
+            return Err(bad(format!(
+                "function `{}` does not lie at whole instructions",
+                symbol.name
+            )));
         }
         let (start, end) = ((symbol.value / 8) as usize, (end / 8) as usize);
-        let start_of = Start { name: symbol.name.clone(), symbol: Some(symbol), len: end - start };
+        let start_of = Start {
+            name: symbol.name.clone(),
+            symbol: Some(symbol),
+            len: end - start,
+        };
         match starts.get_mut(&start) {
             // Aliases: the one that more of the world can see gives the name.
-            Some(known) if known.symbol.is_some_and(|s| s.is_local()) && !symbol.is_local() => *known = start_of,
+            Some(known) if known.symbol.is_some_and(|s| s.is_local()) && !symbol.is_local() => {
+                *known = start_of
+            }
             Some(_) => {}
             None => {
                 starts.insert(start, start_of);
@@ -175,11 +201,15 @@ fn targets_by_offset(file: &File<'_>) -> HashMap<usize, Vec<i64>> {
     for section in file.sections.iter().filter(|s| s.is_code()) {
         for r in &section.relocs {
             let symbol = &file.symbols[r.symbol];
-            let Home::Section(target) = symbol.home else { continue };
+            let Home::Section(target) = symbol.home else {
+                continue;
+            };
             if !symbol.is_section() || !file.sections[target].is_code() {
                 continue;
             }
-            let raw = usize::try_from(r.offset).ok().and_then(|at| section.data.get(at..)?.first_chunk::<8>());
+            let raw = usize::try_from(r.offset)
+                .ok()
+                .and_then(|at| section.data.get(at..)?.first_chunk::<8>());
             let Some(raw) = raw else { continue };
             let imm = i64::from(Insn::from_bytes(raw, file.endian).imm);
             let slot = match r.kind {

@@ -36,7 +36,12 @@ pub(super) fn read(file: &File<'_>, section: usize) -> Result<Vec<Placed>, ObjEr
     let mut symbols: Vec<&Symbol> = file
         .symbols
         .iter()
-        .filter(|s| s.home == Home::Section(section) && !s.is_section() && !s.name.is_empty() && !is_label(&s.name))
+        .filter(|s| {
+            s.home == Home::Section(section)
+                && !s.is_section()
+                && !s.name.is_empty()
+                && !is_label(&s.name)
+        })
         .collect();
     symbols.sort_by_key(|s| s.value);
     symbols.dedup_by_key(|s| s.value);
@@ -45,7 +50,11 @@ pub(super) fn read(file: &File<'_>, section: usize) -> Result<Vec<Placed>, ObjEr
         if data.iter().all(|&b| b == 0) {
             return Ok(Vec::new());
         }
-        return Err(ObjError::malformed(name, 0, "map definitions without symbols"));
+        return Err(ObjError::malformed(
+            name,
+            0,
+            "map definitions without symbols",
+        ));
     }
     if !len.is_multiple_of(symbols.len() as u64) {
         return Err(ObjError::malformed(
@@ -59,16 +68,30 @@ pub(super) fn read(file: &File<'_>, section: usize) -> Result<Vec<Placed>, ObjEr
     }
     let each = len / symbols.len() as u64;
     if each < SHORTEST {
-        return Err(ObjError::malformed(name, 0, format!("map definitions of {each} bytes, wanted {SHORTEST} or more")));
+        return Err(ObjError::malformed(
+            name,
+            0,
+            format!("map definitions of {each} bytes, wanted {SHORTEST} or more"),
+        ));
     }
     let mut out = Vec::with_capacity(symbols.len());
     for symbol in symbols {
-        let bad = |why: String| ObjError::malformed(name, symbol.value, format!("map `{}`: {why}", symbol.name));
+        let bad = |why: String| {
+            ObjError::malformed(name, symbol.value, format!("map `{}`: {why}", symbol.name))
+        };
         if !symbol.value.is_multiple_of(each) {
             return Err(bad(format!("it does not start at a multiple of {each}")));
         }
-        if symbol.size != 0 && symbol.value.checked_add(symbol.size).is_none_or(|end| end > len) {
-            return Err(bad(format!("its symbol of {:#x} bytes reaches beyond the section", symbol.size)));
+        if symbol.size != 0
+            && symbol
+                .value
+                .checked_add(symbol.size)
+                .is_none_or(|end| end > len)
+        {
+            return Err(bad(format!(
+                "its symbol of {:#x} bytes reaches beyond the section",
+                symbol.size
+            )));
         }
         let bytes = usize::try_from(symbol.value)
             .ok()
@@ -109,18 +132,33 @@ pub(super) fn read(file: &File<'_>, section: usize) -> Result<Vec<Placed>, ObjEr
             // The kernel's samples: inner_map_idx, numa_node.
             spec.def.numa_node = Some(field(24));
         }
-        out.push(Placed { spec, offset: symbol.value, id, inner_id });
+        out.push(Placed {
+            spec,
+            offset: symbol.value,
+            id,
+            inner_id,
+        });
     }
     // iproute2 names inner maps by id.
-    let by_id: Vec<(u32, MapSpec)> = out.iter().filter(|p| p.id != 0).map(|p| (p.id, p.spec.clone())).collect();
-    for placed in out.iter_mut().filter(|p| p.inner_id != 0 && p.spec.def.map_type.is_map_of_maps()) {
+    let by_id: Vec<(u32, MapSpec)> = out
+        .iter()
+        .filter(|p| p.id != 0)
+        .map(|p| (p.id, p.spec.clone()))
+        .collect();
+    for placed in out
+        .iter_mut()
+        .filter(|p| p.inner_id != 0 && p.spec.def.map_type.is_map_of_maps())
+    {
         if let Some((_, inner)) = by_id.iter().find(|(id, _)| *id == placed.inner_id) {
             placed.spec.inner = Some(Box::new(inner.clone()));
         }
     }
     // The kernel's samples name them by their place among the definitions.
     let specs: Vec<MapSpec> = out.iter().map(|p| p.spec.clone()).collect();
-    for placed in out.iter_mut().filter(|p| p.spec.def.map_type.is_map_of_maps() && p.spec.inner.is_none()) {
+    for placed in out
+        .iter_mut()
+        .filter(|p| p.spec.def.map_type.is_map_of_maps() && p.spec.inner.is_none())
+    {
         let index = match placed.spec.legacy_extra.len() {
             4 | 8 => numbers.u32(&placed.spec.legacy_extra, 0),
             _ => None,

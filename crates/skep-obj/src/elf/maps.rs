@@ -26,19 +26,32 @@ struct Parsed {
     values_at: Option<u64>,
 }
 
-pub(super) fn read(file: &File<'_>, section: usize, btf: Option<&Btf>) -> Result<Vec<Placed>, ObjError> {
+pub(super) fn read(
+    file: &File<'_>,
+    section: usize,
+    btf: Option<&Btf>,
+) -> Result<Vec<Placed>, ObjError> {
     let data = file.sections[section].data;
     if data.is_empty() {
         return Ok(Vec::new());
     }
     let missing = || {
-        ObjError::malformed(SECTION, 0, "map definitions without BTF types; compile with `clang -g`")
+        ObjError::malformed(
+            SECTION,
+            0,
+            "map definitions without BTF types; compile with `clang -g`",
+        )
     };
     let btf = btf.ok_or_else(missing)?;
     let id = btf.find(Kind::DataSec, SECTION).ok_or_else(missing)?;
-    let Ok(Ty::DataSec { vars, .. }) = btf.ty(id) else { return Err(missing()) };
+    let Ok(Ty::DataSec { vars, .. }) = btf.ty(id) else {
+        return Err(missing());
+    };
     if let Some(at) = data.iter().position(|&b| b != 0) {
-        let relocated = file.sections[section].relocs.iter().any(|r| (r.offset..r.offset.saturating_add(8)).contains(&(at as u64)));
+        let relocated = file.sections[section]
+            .relocs
+            .iter()
+            .any(|r| (r.offset..r.offset.saturating_add(8)).contains(&(at as u64)));
         if !relocated {
             return Err(ObjError::unsupported(
                 SECTION,
@@ -58,12 +71,19 @@ pub(super) fn read(file: &File<'_>, section: usize, btf: Option<&Btf>) -> Result
         if offset + u64::from(var.size) > data.len() as u64 {
             return Err(bad(format!("map `{name}` reaches beyond the section")));
         }
-        let Parsed { mut spec, values_at } = definition(btf, name, target, offset, false)?;
-        spec.weak = file
-            .symbols
-            .iter()
-            .any(|s| s.home == Home::Section(section) && s.value == offset && s.name == name && s.is_weak());
-        out.push(Placed { spec, offset, size: u64::from(var.size), values_at });
+        let Parsed {
+            mut spec,
+            values_at,
+        } = definition(btf, name, target, offset, false)?;
+        spec.weak = file.symbols.iter().any(|s| {
+            s.home == Home::Section(section) && s.value == offset && s.name == name && s.is_weak()
+        });
+        out.push(Placed {
+            spec,
+            offset,
+            size: u64::from(var.size),
+            values_at,
+        });
     }
     Ok(out)
 }
@@ -93,11 +113,25 @@ fn definition(btf: &Btf, name: &str, ty: TypeId, at: u64, inner: bool) -> Result
     let mut values_at = None;
     for member in composite.members.iter() {
         let field = member.name;
-        let uint = || uint(btf, member.ty).ok_or_else(|| bad(format!("attribute `{field}` is not a number as `__uint` writes it")));
-        let uint32 = || uint().and_then(|v| u32::try_from(v).map_err(|_| bad(format!("attribute `{field}` does not fit 32 bits"))));
+        let uint = || {
+            uint(btf, member.ty).ok_or_else(|| {
+                bad(format!(
+                    "attribute `{field}` is not a number as `__uint` writes it"
+                ))
+            })
+        };
+        let uint32 = || {
+            uint().and_then(|v| {
+                u32::try_from(v)
+                    .map_err(|_| bad(format!("attribute `{field}` does not fit 32 bits")))
+            })
+        };
         let sized = |known: &mut Option<u32>, size: u32| {
             if known.is_some_and(|known| known != size) {
-                return Err(bad(format!("`{field}` gives {size} bytes, but {} were given before", known.unwrap_or(0))));
+                return Err(bad(format!(
+                    "`{field}` gives {size} bytes, but {} were given before",
+                    known.unwrap_or(0)
+                )));
             }
             *known = Some(size);
             Ok(())
@@ -112,9 +146,13 @@ fn definition(btf: &Btf, name: &str, ty: TypeId, at: u64, inner: bool) -> Result
             "value_size" => sized(&mut value_size, uint32()?)?,
             "key" | "value" => {
                 let Ok((_, Ty::Ptr { target })) = btf.resolved(member.ty) else {
-                    return Err(bad(format!("`{field}` is not a pointer to a type as `__type` writes it")));
+                    return Err(bad(format!(
+                        "`{field}` is not a pointer to a type as `__type` writes it"
+                    )));
                 };
-                let size = btf.size_of(target).map_err(|e| bad(format!("size of `{field}`: {e}")))?;
+                let size = btf
+                    .size_of(target)
+                    .map_err(|e| bad(format!("size of `{field}`: {e}")))?;
                 if field == "key" {
                     spec.key_type = Some(target);
                     sized(&mut key_size, size)?;
@@ -125,10 +163,13 @@ fn definition(btf: &Btf, name: &str, ty: TypeId, at: u64, inner: bool) -> Result
             }
             "values" => {
                 if inner {
-                    return Err(bad("an inner map has `values` of its own; maps nest only once".into()));
+                    return Err(bad(
+                        "an inner map has `values` of its own; maps nest only once".into(),
+                    ));
                 }
-                let template = pointed_to_by_values(btf, member.ty)
-                    .ok_or_else(|| bad("`values` is not an array of pointers as `__array` writes it".into()))?;
+                let template = pointed_to_by_values(btf, member.ty).ok_or_else(|| {
+                    bad("`values` is not an array of pointers as `__array` writes it".into())
+                })?;
                 values_at = Some(u64::from(member.bit_offset / 8));
                 match btf.resolved(template) {
                     Ok((_, Ty::Struct(_))) => {
@@ -148,7 +189,11 @@ fn definition(btf: &Btf, name: &str, ty: TypeId, at: u64, inner: bool) -> Result
                 spec.pinning = match uint32()? {
                     0 => Pinning::None,
                     1 => Pinning::ByName,
-                    other => return Err(bad(format!("pinning {other} is neither 0 nor 1 (LIBBPF_PIN_BY_NAME)"))),
+                    other => {
+                        return Err(bad(format!(
+                            "pinning {other} is neither 0 nor 1 (LIBBPF_PIN_BY_NAME)"
+                        )));
+                    }
                 };
             }
             "" => return Err(bad("an unnamed attribute".into())),
@@ -164,7 +209,12 @@ fn definition(btf: &Btf, name: &str, ty: TypeId, at: u64, inner: bool) -> Result
     }
     let number = number.ok_or_else(|| bad("attribute `type` is missing".into()))?;
     spec.def.map_type = MapType::by_number(number).ok_or_else(|| {
-        ObjError::unsupported(SECTION, at, format!("map `{name}` is of type {number}"), "this kind of map is not known")
+        ObjError::unsupported(
+            SECTION,
+            at,
+            format!("map `{name}` is of type {number}"),
+            "this kind of map is not known",
+        )
     })?;
     spec.def.key_size = key_size.unwrap_or(0);
     spec.def.value_size = value_size.unwrap_or(0);
@@ -190,7 +240,11 @@ fn uint(btf: &Btf, ty: TypeId) -> Option<u64> {
 }
 
 fn pointed_to_by_values(btf: &Btf, ty: TypeId) -> Option<TypeId> {
-    let Ty::Array { elem, .. } = btf.resolved(ty).ok()?.1 else { return None };
-    let Ty::Ptr { target } = btf.resolved(elem).ok()?.1 else { return None };
+    let Ty::Array { elem, .. } = btf.resolved(ty).ok()?.1 else {
+        return None;
+    };
+    let Ty::Ptr { target } = btf.resolved(elem).ok()?.1 else {
+        return None;
+    };
     Some(target)
 }

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use object::elf;
 use skep_btf::{Btf, BtfExt, Kind, Ty, TypeId, ty::Linkage as BtfLinkage};
 use skep_diag::{Diagnostic, Place};
-use skep_spec::section;
 
 use super::functions::{self, Functions};
 use super::{File, Home, Numbers, btf_fix, data, legacy_maps, maps, relocate};
@@ -21,7 +20,11 @@ pub(crate) fn read(bytes: &[u8], options: &ParseOptions) -> Result<Object, ObjEr
     let file = File::parse(bytes)?;
     let mut reader = Reader {
         options,
-        object: Object { name: options.name.clone(), endian: file.endian, ..Object::default() },
+        object: Object {
+            name: options.name.clone(),
+            endian: file.endian,
+            ..Object::default()
+        },
         places: Places::default(),
         functions: Functions::default(),
         extern_of_symbol: HashMap::new(),
@@ -69,13 +72,28 @@ pub(super) struct Reader<'r, 'a> {
 }
 
 impl Reader<'_, '_> {
-    pub fn note(&mut self, id: &'static str, section: &str, offset: u64, headline: impl Into<String>) {
-        let place = Place::Section { name: section.to_owned(), offset };
-        self.object.notes.0.push(Diagnostic::info(id, headline).at(place, ""));
+    pub fn note(
+        &mut self,
+        id: &'static str,
+        section: &str,
+        offset: u64,
+        headline: impl Into<String>,
+    ) {
+        let place = Place::Section {
+            name: section.to_owned(),
+            offset,
+        };
+        self.object
+            .notes
+            .0
+            .push(Diagnostic::info(id, headline).at(place, ""));
     }
 
     fn section_named(&self, name: &str) -> Option<usize> {
-        self.file.sections.iter().position(|s| s.name == name && !s.data.is_empty())
+        self.file
+            .sections
+            .iter()
+            .position(|s| s.name == name && !s.data.is_empty())
     }
 
     fn btf(&mut self) -> Result<(), ObjError> {
@@ -93,7 +111,11 @@ impl Reader<'_, '_> {
         for (index, section) in file.sections.iter().enumerate().skip(1) {
             let name = section.name.as_str();
             match section.kind {
-                elf::SHT_NULL | elf::SHT_SYMTAB | elf::SHT_STRTAB | elf::SHT_REL | elf::SHT_RELA => continue,
+                elf::SHT_NULL
+                | elf::SHT_SYMTAB
+                | elf::SHT_STRTAB
+                | elf::SHT_REL
+                | elf::SHT_RELA => continue,
                 elf::SHT_SYMTAB_SHNDX | elf::SHT_GROUP => continue,
                 _ => {}
             }
@@ -105,18 +127,26 @@ impl Reader<'_, '_> {
             } else if name == "version" {
                 let version = Numbers(file.endian).u32(section.data, 0);
                 let version = version.filter(|_| section.data.len() == 4).ok_or_else(|| {
-                    ObjError::malformed(name, 0, format!("{} bytes, wanted a 4-byte number", section.data.len()))
+                    ObjError::malformed(
+                        name,
+                        0,
+                        format!("{} bytes, wanted a 4-byte number", section.data.len()),
+                    )
                 })?;
                 self.object.kern_version = Some(version);
             } else if name == maps::SECTION {
                 for placed in maps::read(file, index, btf)? {
                     let map = self.push_map(placed.spec);
-                    self.places.declared.entry(index).or_default().push(DeclaredAt {
-                        offset: placed.offset,
-                        size: placed.size,
-                        map,
-                        values_at: placed.values_at,
-                    });
+                    self.places
+                        .declared
+                        .entry(index)
+                        .or_default()
+                        .push(DeclaredAt {
+                            offset: placed.offset,
+                            size: placed.size,
+                            map,
+                            values_at: placed.values_at,
+                        });
                 }
             } else if legacy_maps::is_section(name) {
                 if !self.options.legacy_maps {
@@ -129,12 +159,16 @@ impl Reader<'_, '_> {
                 }
                 for placed in legacy_maps::read(file, index)? {
                     let map = self.push_map(placed.spec);
-                    self.places.declared.entry(index).or_default().push(DeclaredAt {
-                        offset: placed.offset,
-                        size: 0,
-                        map,
-                        values_at: None,
-                    });
+                    self.places
+                        .declared
+                        .entry(index)
+                        .or_default()
+                        .push(DeclaredAt {
+                            offset: placed.offset,
+                            size: 0,
+                            map,
+                            values_at: None,
+                        });
                 }
             } else if let Some(link) = struct_ops_link(name) {
                 self.struct_ops_values(index, link)?;
@@ -162,7 +196,8 @@ impl Reader<'_, '_> {
                     size: section.size,
                     data: section.data.to_vec(),
                 });
-                let headline = format!("section `{name}` is not understood; it is kept and not used");
+                let headline =
+                    format!("section `{name}` is not understood; it is kept and not used");
                 self.note("obj-unknown-section", name, 0, headline);
             }
         }
@@ -179,8 +214,12 @@ impl Reader<'_, '_> {
     /// Moves the contents of `.addr_space.1` into the declared arena, if there is one.
     fn join_arena(&mut self) {
         let maps = &mut self.object.maps;
-        let Some(globals) = maps.iter().position(|m| m.section == ".addr_space.1") else { return };
-        let declared = maps.iter().position(|m| m.kind == MapKind::Arena && m.section != ".addr_space.1");
+        let Some(globals) = maps.iter().position(|m| m.section == ".addr_space.1") else {
+            return;
+        };
+        let declared = maps
+            .iter()
+            .position(|m| m.kind == MapKind::Arena && m.section != ".addr_space.1");
         let Some(declared) = declared else { return };
         maps[declared].initial = std::mem::take(&mut maps[globals].initial);
         maps[declared].value_type = maps[globals].value_type;
@@ -193,9 +232,20 @@ impl Reader<'_, '_> {
             }
         };
         self.places.data.values_mut().for_each(fix);
-        self.places.declared.values_mut().flatten().for_each(|d| fix(&mut d.map));
-        self.places.struct_ops.values_mut().flatten().for_each(|(_, _, map)| fix(map));
-        self.object.struct_ops.iter_mut().for_each(|s| fix(&mut s.map));
+        self.places
+            .declared
+            .values_mut()
+            .flatten()
+            .for_each(|d| fix(&mut d.map));
+        self.places
+            .struct_ops
+            .values_mut()
+            .flatten()
+            .for_each(|(_, _, map)| fix(map));
+        self.object
+            .struct_ops
+            .iter_mut()
+            .for_each(|s| fix(&mut s.map));
     }
 
     fn struct_ops_values(&mut self, index: usize, link: bool) -> Result<(), ObjError> {
@@ -204,21 +254,48 @@ impl Reader<'_, '_> {
         if section.data.is_empty() {
             return Ok(());
         }
-        let missing = || ObjError::malformed(name, 0, "struct_ops values without BTF types; compile with `clang -g`");
+        let missing = || {
+            ObjError::malformed(
+                name,
+                0,
+                "struct_ops values without BTF types; compile with `clang -g`",
+            )
+        };
         let btf = self.object.btf.clone().ok_or_else(missing)?;
         let id = btf.find(Kind::DataSec, name).ok_or_else(missing)?;
-        let Ok(Ty::DataSec { vars, .. }) = btf.ty(id) else { return Err(missing()) };
+        let Ok(Ty::DataSec { vars, .. }) = btf.ty(id) else {
+            return Err(missing());
+        };
         for var in vars.iter() {
             let offset = u64::from(var.offset);
-            let Ok(Ty::Var { name: var_name, target, .. }) = btf.ty(var.ty) else {
-                return Err(ObjError::malformed(name, offset, "an entry of the section's types is not a variable"));
+            let Ok(Ty::Var {
+                name: var_name,
+                target,
+                ..
+            }) = btf.ty(var.ty)
+            else {
+                return Err(ObjError::malformed(
+                    name,
+                    offset,
+                    "an entry of the section's types is not a variable",
+                ));
             };
             let bytes = (var.offset as usize)
                 .checked_add(var.size as usize)
                 .and_then(|end| section.data.get(var.offset as usize..end))
-                .ok_or_else(|| ObjError::malformed(name, offset, format!("`{var_name}` reaches beyond the section")))?;
+                .ok_or_else(|| {
+                    ObjError::malformed(
+                        name,
+                        offset,
+                        format!("`{var_name}` reaches beyond the section"),
+                    )
+                })?;
             let Ok((type_id, Ty::Struct(_))) = btf.resolved(target) else {
-                return Err(ObjError::malformed(name, offset, format!("`{var_name}` is not a struct")));
+                return Err(ObjError::malformed(
+                    name,
+                    offset,
+                    format!("`{var_name}` is not a struct"),
+                ));
             };
             let mut spec = data::empty(var_name, MapKind::StructOps, var.size);
             spec.def.map_type = skep_spec::map::MapType::StructOps;
@@ -229,7 +306,11 @@ impl Reader<'_, '_> {
             spec.value_type = Some(type_id);
             spec.initial = InitialContents::Bytes(bytes.to_vec());
             let map = self.push_map(spec);
-            self.places.struct_ops.entry(index).or_default().push((offset, u64::from(var.size), map));
+            self.places.struct_ops.entry(index).or_default().push((
+                offset,
+                u64::from(var.size),
+                map,
+            ));
             self.object.struct_ops.push(StructOps {
                 name: var_name.to_owned(),
                 map,
@@ -243,19 +324,29 @@ impl Reader<'_, '_> {
 
     /// The `.kconfig` map and the externs of BTF: configuration values, kernel symbols, kfuncs.
     fn kconfig(&mut self) -> Result<(), ObjError> {
-        let Some(btf) = self.object.btf.clone() else { return Ok(()) };
+        let Some(btf) = self.object.btf.clone() else {
+            return Ok(());
+        };
         let mut by_name: HashMap<&str, (ExternKind, TypeId)> = HashMap::new();
         if let Some(id) = btf.find(Kind::DataSec, ".kconfig")
             && let Ok(Ty::DataSec { size, vars, .. }) = btf.ty(id)
         {
             if u64::from(size) > data::VALUE_BYTES_MAX {
-                return Err(ObjError::malformed(".kconfig", 0, format!("configuration values of {size:#x} bytes")));
+                return Err(ObjError::malformed(
+                    ".kconfig",
+                    0,
+                    format!("configuration values of {size:#x} bytes"),
+                ));
             }
             let mut spec = data::empty(".kconfig", MapKind::Kconfig, size);
             spec.value_type = Some(id);
             let map = self.push_map(spec);
             for var in vars.iter() {
-                let kind = ExternKind::Kconfig { map, offset: var.offset, size: var.size };
+                let kind = ExternKind::Kconfig {
+                    map,
+                    offset: var.offset,
+                    size: var.size,
+                };
                 by_name.insert(btf.name(var.ty), (kind, var.ty));
             }
         }
@@ -265,7 +356,9 @@ impl Reader<'_, '_> {
             for var in vars.iter() {
                 let kind = match btf.ty(var.ty) {
                     Ok(Ty::Func { .. }) => ExternKind::Kfunc,
-                    Ok(Ty::Var { target, .. }) if matches!(btf.resolved(target), Ok((_, Ty::Void))) => {
+                    Ok(Ty::Var { target, .. })
+                        if matches!(btf.resolved(target), Ok((_, Ty::Void))) =>
+                    {
                         ExternKind::KsymUntyped
                     }
                     Ok(Ty::Var { .. }) => ExternKind::KsymTyped,
@@ -276,11 +369,24 @@ impl Reader<'_, '_> {
         }
         let file = self.file;
         let undefined = |s: &&super::Symbol| s.home == Home::Undefined && !s.name.is_empty();
-        let wanted: HashMap<&str, ()> = file.symbols.iter().filter(undefined).map(|s| (s.name.as_str(), ())).collect();
+        let wanted: HashMap<&str, ()> = file
+            .symbols
+            .iter()
+            .filter(undefined)
+            .map(|s| (s.name.as_str(), ()))
+            .collect();
         for id in btf.ids() {
             let (name, kind) = match btf.ty(id) {
-                Ok(Ty::Func { name, linkage: BtfLinkage::Extern, .. }) => (name, ExternKind::Function),
-                Ok(Ty::Var { name, linkage: BtfLinkage::Extern, .. }) => (name, ExternKind::Variable),
+                Ok(Ty::Func {
+                    name,
+                    linkage: BtfLinkage::Extern,
+                    ..
+                }) => (name, ExternKind::Function),
+                Ok(Ty::Var {
+                    name,
+                    linkage: BtfLinkage::Extern,
+                    ..
+                }) => (name, ExternKind::Variable),
                 _ => continue,
             };
             if wanted.contains_key(name) {
@@ -298,18 +404,34 @@ impl Reader<'_, '_> {
     }
 
     /// The extern of an undefined symbol, made if it is new.
-    pub fn add_extern(&mut self, symbol: usize, kind: ExternKind, btf_type: Option<TypeId>) -> ExternIdx {
-        let Reader { extern_of_symbol, object, file, .. } = self;
+    pub fn add_extern(
+        &mut self,
+        symbol: usize,
+        kind: ExternKind,
+        btf_type: Option<TypeId>,
+    ) -> ExternIdx {
+        let Reader {
+            extern_of_symbol,
+            object,
+            file,
+            ..
+        } = self;
         *extern_of_symbol.entry(symbol).or_insert_with(|| {
             let symbol = &file.symbols[symbol];
-            object.externs.push(Extern { name: symbol.name.clone(), kind, weak: symbol.is_weak(), btf_type });
+            object.externs.push(Extern {
+                name: symbol.name.clone(),
+                kind,
+                weak: symbol.is_weak(),
+                btf_type,
+            });
             ExternIdx(object.externs.len() - 1)
         })
     }
 
     /// Gives each function its lines, CO-RE relocations and type.
     fn code_types(&mut self) -> Result<(), ObjError> {
-        let (Some(section), Some(btf)) = (self.section_named(".BTF.ext"), self.object.btf.clone()) else {
+        let (Some(section), Some(btf)) = (self.section_named(".BTF.ext"), self.object.btf.clone())
+        else {
             return Ok(());
         };
         let bytes = btf_fix::relocated(self.file, section);
@@ -324,7 +446,9 @@ impl Reader<'_, '_> {
             .collect();
         let functions = &mut self.functions;
         let place = |functions: &Functions, name: &str, insn_off: u32| {
-            by_name.get(name).and_then(|&section| functions.holding(section, insn_off as usize / 8))
+            by_name
+                .get(name)
+                .and_then(|&section| functions.holding(section, insn_off as usize / 8))
         };
         let mut stray = 0usize;
         for section in ext.func_infos {
@@ -349,11 +473,18 @@ impl Reader<'_, '_> {
         for section in ext.core_relos {
             for mut relo in section.records {
                 let offset = u64::from(relo.insn_off);
-                let bad = || ObjError::malformed(&section.name, offset, "a CO-RE relocation for no instruction");
+                let bad = || {
+                    ObjError::malformed(
+                        &section.name,
+                        offset,
+                        "a CO-RE relocation for no instruction",
+                    )
+                };
                 if !relo.insn_off.is_multiple_of(8) {
                     return Err(bad());
                 }
-                let (function, at) = place(functions, &section.name, relo.insn_off).ok_or_else(bad)?;
+                let (function, at) =
+                    place(functions, &section.name, relo.insn_off).ok_or_else(bad)?;
                 relo.insn_off = at as u32;
                 functions.list[function.0].core.push(relo);
             }
@@ -363,7 +494,12 @@ impl Reader<'_, '_> {
             function.core.sort_by_key(|r| r.insn_off);
         }
         if stray != 0 {
-            self.note("obj-stray-line-info", ".BTF.ext", 0, format!("{stray} records are for no function; not used"));
+            self.note(
+                "obj-stray-line-info",
+                ".BTF.ext",
+                0,
+                format!("{stray} records are for no function; not used"),
+            );
         }
         Ok(())
     }
@@ -378,7 +514,8 @@ impl Reader<'_, '_> {
             let program = program_of(function, FnIdx(index));
             if program.program_type.is_none() {
                 let (name, section) = (program.name.clone(), program.section.clone());
-                let headline = format!("section name `{section}` says no type of program for `{name}`");
+                let headline =
+                    format!("section name `{section}` says no type of program for `{name}`");
                 self.note("obj-unknown-program-type", &section, 0, headline);
             }
             self.object.programs.push(program);
@@ -387,13 +524,25 @@ impl Reader<'_, '_> {
 
     fn struct_ops_sections(&mut self) {
         // A member's program is attached through the struct that points to it.
-        let Some(btf) = self.object.btf.clone() else { return };
+        let Some(btf) = self.object.btf.clone() else {
+            return;
+        };
         for ops in &self.object.struct_ops {
-            let Ok(Ty::Struct(composite)) = btf.ty(ops.type_id) else { continue };
+            let Ok(Ty::Struct(composite)) = btf.ty(ops.type_id) else {
+                continue;
+            };
             for (offset, function) in &ops.functions {
-                let member = composite.members.iter().find(|m| m.byte_offset() == Some(*offset));
+                let member = composite
+                    .members
+                    .iter()
+                    .find(|m| m.byte_offset() == Some(*offset));
                 let Some(member) = member else { continue };
-                for program in self.object.programs.iter_mut().filter(|p| p.function == *function) {
+                for program in self
+                    .object
+                    .programs
+                    .iter_mut()
+                    .filter(|p| p.function == *function)
+                {
                     program.attach_to = Some(format!("{}:{}", composite.name, member.name));
                 }
             }
@@ -403,7 +552,7 @@ impl Reader<'_, '_> {
 
 /// The program that a function is, by the name of its section.
 pub(crate) fn program_of(function: &Function, index: FnIdx) -> ProgramSpec {
-    let mut program = ProgramSpec {
+    ProgramSpec {
         name: function.name.clone(),
         section: function.section.clone(),
         function: index,
@@ -414,14 +563,12 @@ pub(crate) fn program_of(function: &Function, index: FnIdx) -> ProgramSpec {
         autoattach: false,
         sleepable: false,
         flags: 0,
-    };
-    program.apply_section();
-    program
+    }
 }
 
 fn btf_error(error: skep_btf::BtfError) -> ObjError {
     match error {
-        skep_btf::BtfError::Malformed { section, offset, why } => ObjError::malformed(section, offset as u64, why),
+        skep_btf::BtfError::Malformed(m) => ObjError::malformed(m.what, m.offset as u64, m.why),
         other => ObjError::malformed(".BTF", 0, other.to_string()),
     }
 }
@@ -442,7 +589,14 @@ fn struct_ops_link(name: &str) -> Option<bool> {
 
 /// Sections of compilers and debuggers that say nothing about programs.
 fn is_bookkeeping(name: &str) -> bool {
-    const EXACT: [&str; 7] =
-        [".eh_frame", ".llvm_addrsig", ".comment", ".note.GNU-stack", ".text", ".strtab", ".llvm.call-graph-profile"];
+    const EXACT: [&str; 7] = [
+        ".eh_frame",
+        ".llvm_addrsig",
+        ".comment",
+        ".note.GNU-stack",
+        ".text",
+        ".strtab",
+        ".llvm.call-graph-profile",
+    ];
     name.starts_with(".debug_") || EXACT.contains(&name)
 }

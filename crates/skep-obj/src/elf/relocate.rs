@@ -26,15 +26,24 @@ pub(super) fn code(reader: &mut Reader<'_, '_>) -> Result<(), ObjError> {
             }
             let bad = |why: String| ObjError::malformed(&section.name, r.offset, why);
             let slot = usize::try_from(r.offset / 8).unwrap_or(usize::MAX);
-            let found = if r.offset.is_multiple_of(8) { reader.functions.holding(index, slot) } else { None };
-            let (function, at) = found.ok_or_else(|| bad("a relocation that is not at an instruction".into()))?;
+            let found = if r.offset.is_multiple_of(8) {
+                reader.functions.holding(index, slot)
+            } else {
+                None
+            };
+            let (function, at) =
+                found.ok_or_else(|| bad("a relocation that is not at an instruction".into()))?;
             let insns = &reader.functions.list[function.0].insns;
             let (insn, next) = (insns[at], insns.get(at + 1).copied().unwrap_or_default());
             let target = match r.kind {
-                reloc::R_64_64 if insn.is_ld_imm64() => address(reader, r, insn, next).map_err(bad)?,
+                reloc::R_64_64 if insn.is_ld_imm64() => {
+                    address(reader, r, insn, next).map_err(bad)?
+                }
                 reloc::R_64_32 if insn.is_call() => call(reader, r, insn).map_err(bad)?,
                 // Old compilers relocate wide loads as data.
-                reloc::R_ABS64 if insn.is_ld_imm64() => address(reader, r, insn, next).map_err(bad)?,
+                reloc::R_ABS64 if insn.is_ld_imm64() => {
+                    address(reader, r, insn, next).map_err(bad)?
+                }
                 reloc::R_ABS32 if insn.is_call() => call(reader, r, insn).map_err(bad)?,
                 kind => {
                     let symbol = &file.symbols[r.symbol].name;
@@ -68,21 +77,32 @@ fn calls_without_relocation(reader: &mut Reader<'_, '_>, section: usize) -> Resu
         if home != section {
             continue;
         }
-        let relocated: std::collections::HashSet<usize> =
-            reader.functions.list[index].relocs.iter().map(|r| r.at).collect();
+        let relocated: std::collections::HashSet<usize> = reader.functions.list[index]
+            .relocs
+            .iter()
+            .map(|r| r.at)
+            .collect();
         for at in 0..reader.functions.list[index].insns.len() {
             let insn = reader.functions.list[index].insns[at];
             let is_call = insn.is_local_call();
-            if relocated.contains(&at) || !(is_call || insn.is_ld_imm64() && insn.src == pseudo::FUNC) {
+            if relocated.contains(&at)
+                || !(is_call || insn.is_ld_imm64() && insn.src == pseudo::FUNC)
+            {
                 continue;
             }
             let slot = (start + at) as i64 + 1 + i64::from(insn.imm);
-            let target = usize::try_from(slot).ok().and_then(|slot| reader.functions.starting_at(section, slot));
+            let target = usize::try_from(slot)
+                .ok()
+                .and_then(|slot| reader.functions.starting_at(section, slot));
             let Some(target) = target else {
                 let why = format!("a call of slot {slot}, where no function starts");
                 return Err(ObjError::malformed(name, (start + at) as u64 * 8, why));
             };
-            let target = if is_call { RelocTarget::Call(target) } else { RelocTarget::FuncAddr(target) };
+            let target = if is_call {
+                RelocTarget::Call(target)
+            } else {
+                RelocTarget::FuncAddr(target)
+            };
             let function = &mut reader.functions.list[index];
             strip(&mut function.insns, at, target, &reader.object.externs);
             function.relocs.push(Reloc { at, target });
@@ -99,13 +119,17 @@ pub(crate) fn strip(insns: &mut [Insn], at: usize, target: RelocTarget, externs:
         RelocTarget::FuncAddr(_) => (pseudo::FUNC, 0),
         RelocTarget::Call(_) => (pseudo::CALL, -1),
         RelocTarget::Extern(e) => match externs.get(e.0).map(|e| e.kind) {
-            Some(ExternKind::Kfunc) if insns.get(at).is_some_and(|i| i.is_call()) => (pseudo::KFUNC_CALL, 0),
+            Some(ExternKind::Kfunc) if insns.get(at).is_some_and(|i| i.is_call()) => {
+                (pseudo::KFUNC_CALL, 0)
+            }
             Some(ExternKind::KsymTyped | ExternKind::Kfunc) => (pseudo::BTF_ID, 0),
             _ if insns.get(at).is_some_and(|i| i.is_call()) => (pseudo::CALL, -1),
             _ => (0, 0),
         },
     };
-    let Some(insn) = insns.get_mut(at) else { return };
+    let Some(insn) = insns.get_mut(at) else {
+        return;
+    };
     insn.src = src;
     insn.imm = imm;
     if insn.is_ld_imm64()
@@ -115,22 +139,40 @@ pub(crate) fn strip(insns: &mut [Insn], at: usize, target: RelocTarget, externs:
     }
 }
 
-fn call(reader: &mut Reader<'_, '_>, r: &super::ElfReloc, insn: Insn) -> Result<RelocTarget, String> {
+fn call(
+    reader: &mut Reader<'_, '_>,
+    r: &super::ElfReloc,
+    insn: Insn,
+) -> Result<RelocTarget, String> {
     let symbol = &reader.file.symbols[r.symbol];
     match symbol.home {
         Home::Section(section) if reader.file.sections[section].is_code() => {
-            let addend = if r.addend != 0 { r.addend / 8 } else { i64::from(insn.imm) + 1 };
+            let addend = if r.addend != 0 {
+                r.addend / 8
+            } else {
+                i64::from(insn.imm) + 1
+            };
             let slot = (symbol.value / 8) as i64 + addend;
             usize::try_from(slot)
                 .ok()
                 .and_then(|slot| reader.functions.starting_at(section, slot))
                 .map(RelocTarget::Call)
-                .ok_or_else(|| format!("a call of `{}` at slot {slot}, where no function starts", symbol.name))
+                .ok_or_else(|| {
+                    format!(
+                        "a call of `{}` at slot {slot}, where no function starts",
+                        symbol.name
+                    )
+                })
         }
-        Home::Undefined if !symbol.name.is_empty() => {
-            Ok(RelocTarget::Extern(reader.add_extern(r.symbol, ExternKind::Function, None)))
-        }
-        _ => Err(format!("a call of `{}`, which is not a function", symbol.name)),
+        Home::Undefined if !symbol.name.is_empty() => Ok(RelocTarget::Extern(reader.add_extern(
+            r.symbol,
+            ExternKind::Function,
+            None,
+        ))),
+        _ => Err(format!(
+            "a call of `{}`, which is not a function",
+            symbol.name
+        )),
     }
 }
 
@@ -147,23 +189,39 @@ fn address(
         Home::Section(section) => section,
         Home::Undefined if !symbol.name.is_empty() => {
             let target = reader.add_extern(r.symbol, ExternKind::Variable, None);
-            if let Some(Extern { kind: ExternKind::Kconfig { .. }, name, .. }) = reader.object.externs.get(target.0)
+            if let Some(Extern {
+                kind: ExternKind::Kconfig { .. },
+                name,
+                ..
+            }) = reader.object.externs.get(target.0)
                 && addend != 0
             {
                 return Err(format!("an address inside configuration value `{name}`"));
             }
             return Ok(RelocTarget::Extern(target));
         }
-        _ => return Err(format!("an address of `{}`, which is in no section", symbol.name)),
+        _ => {
+            return Err(format!(
+                "an address of `{}`, which is in no section",
+                symbol.name
+            ));
+        }
     };
     // Addends of 32 bits are sign-extended by some compilers and not by others.
     let narrow = i64::from(insn.imm);
     let offset = (symbol.value as i64).wrapping_add(if next.imm == 0 { narrow } else { addend });
     if let Some(&map) = reader.places.data.get(&section) {
         let size = file.sections[section].size;
-        let offset = u64::try_from(offset).ok().filter(|&o| o <= size).and_then(|o| u32::try_from(o).ok());
-        let offset = offset
-            .ok_or_else(|| format!("an address at {:#x} outside section {}", symbol.value, file.sections[section].name))?;
+        let offset = u64::try_from(offset)
+            .ok()
+            .filter(|&o| o <= size)
+            .and_then(|o| u32::try_from(o).ok());
+        let offset = offset.ok_or_else(|| {
+            format!(
+                "an address at {:#x} outside section {}",
+                symbol.value, file.sections[section].name
+            )
+        })?;
         return Ok(RelocTarget::MapValue { map, offset });
     }
     if let Some(declared) = reader.places.declared.get(&section) {
@@ -171,7 +229,12 @@ fn address(
             .iter()
             .find(|d| d.offset as i64 == offset)
             .map(|d| RelocTarget::Map(d.map))
-            .ok_or_else(|| format!("no map is at {offset:#x} of section {}", file.sections[section].name));
+            .ok_or_else(|| {
+                format!(
+                    "no map is at {offset:#x} of section {}",
+                    file.sections[section].name
+                )
+            });
     }
     if file.sections[section].is_code() {
         return usize::try_from(offset / 8)
@@ -182,7 +245,12 @@ fn address(
     }
     let name = format!("{} (section {})", symbol.name, file.sections[section].name);
     let headline = format!("code refers to `{name}`, which is in no section that becomes a map");
-    reader.note("obj-unknown-reference", &file.sections[section].name, symbol.value, headline);
+    reader.note(
+        "obj-unknown-reference",
+        &file.sections[section].name,
+        symbol.value,
+        headline,
+    );
     let target = reader.add_extern(r.symbol, ExternKind::Variable, None);
     Ok(RelocTarget::Extern(target))
 }
@@ -202,39 +270,59 @@ pub(super) fn data(reader: &mut Reader<'_, '_>) -> Result<(), ObjError> {
         }
         for r in &section.relocs {
             let bad = |why: String| ObjError::malformed(&section.name, r.offset, why);
-            let in_place = usize::try_from(r.offset).ok().and_then(|at| super::Numbers(file.endian).u64(section.data, at));
+            let in_place = usize::try_from(r.offset)
+                .ok()
+                .and_then(|at| super::Numbers(file.endian).u64(section.data, at));
             let addend = r.addend.wrapping_add(in_place.unwrap_or(0) as i64);
             let symbol = &file.symbols[r.symbol];
             if let Some(declared) = &declared {
                 let target = pointer(reader, r.symbol, addend);
                 initial_slot(reader, declared, r.offset, target, &symbol.name).map_err(bad)?;
             } else if let Some(values) = &struct_ops {
-                let Some(&(start, _, map)) =
-                    values.iter().find(|(start, size, _)| r.offset >= *start && r.offset - start < *size)
+                let Some(&(start, _, map)) = values
+                    .iter()
+                    .find(|(start, size, _)| r.offset >= *start && r.offset - start < *size)
                 else {
                     return Err(bad("a pointer in no struct_ops value".into()));
                 };
                 let at = (r.offset - start) as u32;
                 match pointer(reader, r.symbol, addend) {
                     Some(DataTarget::Function(function)) => {
-                        if let Some(ops) = reader.object.struct_ops.iter_mut().find(|ops| ops.map == map) {
+                        if let Some(ops) = reader
+                            .object
+                            .struct_ops
+                            .iter_mut()
+                            .find(|ops| ops.map == map)
+                        {
                             ops.functions.push((at, function));
                         }
                     }
                     Some(target) => {
                         let offset = u64::from(at);
-                        reader.object.maps[map.0].data_relocs.push(DataReloc { offset, target });
+                        reader.object.maps[map.0]
+                            .data_relocs
+                            .push(DataReloc { offset, target });
                     }
-                    None => return Err(bad(format!("a pointer to `{}`, which is nothing known", symbol.name))),
+                    None => {
+                        return Err(bad(format!(
+                            "a pointer to `{}`, which is nothing known",
+                            symbol.name
+                        )));
+                    }
                 }
             } else if let Some(map) = data_map {
                 match pointer(reader, r.symbol, addend) {
                     Some(target) => {
                         let offset = r.offset;
-                        reader.object.maps[map.0].data_relocs.push(DataReloc { offset, target });
+                        reader.object.maps[map.0]
+                            .data_relocs
+                            .push(DataReloc { offset, target });
                     }
                     None => {
-                        let headline = format!("a pointer to `{}`, which is nothing known, stays as it is", symbol.name);
+                        let headline = format!(
+                            "a pointer to `{}`, which is nothing known, stays as it is",
+                            symbol.name
+                        );
                         reader.note("obj-unknown-reference", &section.name, r.offset, headline);
                     }
                 }
@@ -244,7 +332,10 @@ pub(super) fn data(reader: &mut Reader<'_, '_>) -> Result<(), ObjError> {
             && !reader.object.maps[map.0].data_relocs.is_empty()
             && reader.object.maps[map.0].kind != MapKind::JumpTable
         {
-            let headline = format!("pointers in `{}` are not filled in: BPF data cannot hold addresses", section.name);
+            let headline = format!(
+                "pointers in `{}` are not filled in: BPF data cannot hold addresses",
+                section.name
+            );
             reader.note("obj-data-pointers", &section.name, 0, headline);
         }
     }
@@ -264,17 +355,27 @@ fn pointer(reader: &mut Reader<'_, '_>, symbol_index: usize, addend: i64) -> Opt
     let section = match symbol.home {
         Home::Section(section) => section,
         Home::Undefined if !symbol.name.is_empty() => {
-            return Some(DataTarget::Extern(reader.add_extern(symbol_index, ExternKind::Variable, None)));
+            return Some(DataTarget::Extern(reader.add_extern(
+                symbol_index,
+                ExternKind::Variable,
+                None,
+            )));
         }
         _ => return None,
     };
     let offset = (symbol.value as i64).wrapping_add(addend);
     let unsigned = u64::try_from(offset).ok()?;
     if let Some(&map) = reader.places.data.get(&section) {
-        return (unsigned <= file.sections[section].size).then_some(DataTarget::MapValue { map, offset: unsigned });
+        return (unsigned <= file.sections[section].size).then_some(DataTarget::MapValue {
+            map,
+            offset: unsigned,
+        });
     }
     if let Some(declared) = reader.places.declared.get(&section) {
-        return declared.iter().find(|d| d.offset == unsigned).map(|d| DataTarget::Map(d.map));
+        return declared
+            .iter()
+            .find(|d| d.offset == unsigned)
+            .map(|d| DataTarget::Map(d.map));
     }
     if file.sections[section].is_code() && unsigned.is_multiple_of(8) {
         let slot = usize::try_from(unsigned / 8).ok()?;
@@ -293,16 +394,27 @@ fn initial_slot(
     target: Option<DataTarget>,
     symbol: &str,
 ) -> Result<(), String> {
-    let place = declared.iter().find(|d| offset >= d.offset && offset - d.offset < d.size);
-    let Some(place) = place else { return Err("an initial element in no map".into()) };
+    let place = declared
+        .iter()
+        .find(|d| offset >= d.offset && offset - d.offset < d.size);
+    let Some(place) = place else {
+        return Err("an initial element in no map".into());
+    };
     let map = &mut reader.object.maps[place.map.0];
-    let values_at = place.values_at.ok_or_else(|| format!("map `{}` has no `values` to initialise", map.def.name))?;
-    let inside = (offset - place.offset).checked_sub(values_at).filter(|o| o.is_multiple_of(8));
-    let inside = inside.ok_or_else(|| format!("map `{}`: a pointer that is not in `values`", map.def.name))?;
+    let values_at = place
+        .values_at
+        .ok_or_else(|| format!("map `{}` has no `values` to initialise", map.def.name))?;
+    let inside = (offset - place.offset)
+        .checked_sub(values_at)
+        .filter(|o| o.is_multiple_of(8));
+    let inside = inside
+        .ok_or_else(|| format!("map `{}`: a pointer that is not in `values`", map.def.name))?;
     let slot = u32::try_from(inside / 8).map_err(|_| "an element beyond 2^32".to_owned())?;
     let target = match target {
         Some(DataTarget::Map(inner)) if map.def.map_type.is_map_of_maps() => SlotTarget::Map(inner),
-        Some(DataTarget::Function(f)) if map.def.map_type == skep_spec::map::MapType::ProgArray => SlotTarget::Program(f),
+        Some(DataTarget::Function(f)) if map.def.map_type == skep_spec::map::MapType::ProgArray => {
+            SlotTarget::Program(f)
+        }
         _ => {
             return Err(format!(
                 "map `{}` of type {} cannot hold `{symbol}`",
