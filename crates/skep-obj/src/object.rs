@@ -248,7 +248,7 @@ pub enum Pinning {
     None,
     /// In the loader's directory under the map's name (`LIBBPF_PIN_BY_NAME`).
     ByName,
-    /// iproute2's object or global namespace, or another number of a legacy definition.
+    /// Another number: iproute2's object or global namespace, or a meaning of the object's own loader.
     Other(u32),
 }
 

@@ -12,7 +12,8 @@ pub(super) fn relocated(file: &File<'_>, section: usize) -> Vec<u8> {
     let section = &file.sections[section];
     let mut bytes = section.data.to_vec();
     for r in &section.relocs {
-        if !matches!(r.kind, reloc::R_ABS32 | reloc::R_NODYLD32) {
+        // R_BPF_64_32 is what clang before 13 wrote for any 32-bit field.
+        if !matches!(r.kind, reloc::R_ABS32 | reloc::R_NODYLD32 | reloc::R_64_32) {
             continue;
         }
         let symbol = &file.symbols[r.symbol];

@@ -1,9 +1,12 @@
 //! `maps` and `maps/NAME`: map definitions of before BTF, as structs in the file.
 //!
-//! Invariants: the definitions of a section are evenly spaced, and each lies in the section; fields beyond those that
+//! Invariants: each definition lies in its section; fields beyond those that
 //! every variant shares are kept as bytes. Layouts: `struct bpf_map_def` of libbpf, the kernel's samples and Cilium's
 //! loader, `struct bpf_elf_map` of iproute2.
 
+use std::collections::HashMap;
+
+use object::elf;
 use skep_spec::map::{MapDef, MapType, flags};
 
 use super::{File, Home, Numbers, Symbol};
@@ -56,7 +59,20 @@ pub(super) fn read(file: &File<'_>, section: usize) -> Result<Vec<Placed>, ObjEr
             "map definitions without symbols",
         ));
     }
-    if !len.is_multiple_of(symbols.len() as u64) {
+    if let Some(hidden) = symbols
+        .iter()
+        .find(|s| s.is_local() && s.kind == elf::STT_OBJECT)
+    {
+        return Err(ObjError::unsupported(
+            name,
+            hidden.value,
+            format!("legacy map `{}` is static", hidden.name),
+            "drop the `static`, or define the map in `.maps`",
+        ));
+    }
+    // Symbols have a size since clang 7; before that all definitions of a section are of one length.
+    let sized = symbols.iter().all(|s| s.size != 0);
+    if !sized && !len.is_multiple_of(symbols.len() as u64) {
         return Err(ObjError::malformed(
             name,
             0,
@@ -67,36 +83,22 @@ pub(super) fn read(file: &File<'_>, section: usize) -> Result<Vec<Placed>, ObjEr
         ));
     }
     let each = len / symbols.len() as u64;
-    if each < SHORTEST {
-        return Err(ObjError::malformed(
-            name,
-            0,
-            format!("map definitions of {each} bytes, wanted {SHORTEST} or more"),
-        ));
-    }
     let mut out = Vec::with_capacity(symbols.len());
     for symbol in symbols {
         let bad = |why: String| {
             ObjError::malformed(name, symbol.value, format!("map `{}`: {why}", symbol.name))
         };
-        if !symbol.value.is_multiple_of(each) {
-            return Err(bad(format!("it does not start at a multiple of {each}")));
-        }
-        if symbol.size != 0
-            && symbol
-                .value
-                .checked_add(symbol.size)
-                .is_none_or(|end| end > len)
-        {
+        let size = if sized { symbol.size } else { each };
+        if size < SHORTEST {
             return Err(bad(format!(
-                "its symbol of {:#x} bytes reaches beyond the section",
-                symbol.size
+                "a definition of {size} bytes, wanted {SHORTEST} or more"
             )));
         }
-        let bytes = usize::try_from(symbol.value)
-            .ok()
-            .and_then(|at| data.get(at..at.checked_add(each as usize)?))
-            .ok_or_else(|| bad("it does not lie in the section".into()))?;
+        let bytes = symbol.value.checked_add(size).and_then(|end| {
+            data.get(usize::try_from(symbol.value).ok()?..usize::try_from(end).ok()?)
+        });
+        let bytes =
+            bytes.ok_or_else(|| bad(format!("its {size:#x} bytes reach beyond the section")))?;
         let field = |at: usize| numbers.u32(bytes, at).unwrap_or(0);
         let map_type = MapType::by_number(field(0)).ok_or_else(|| {
             ObjError::unsupported(
@@ -140,7 +142,7 @@ pub(super) fn read(file: &File<'_>, section: usize) -> Result<Vec<Placed>, ObjEr
         });
     }
     // iproute2 names inner maps by id.
-    let by_id: Vec<(u32, MapSpec)> = out
+    let by_id: HashMap<u32, MapSpec> = out
         .iter()
         .filter(|p| p.id != 0)
         .map(|p| (p.id, p.spec.clone()))
@@ -149,9 +151,7 @@ pub(super) fn read(file: &File<'_>, section: usize) -> Result<Vec<Placed>, ObjEr
         .iter_mut()
         .filter(|p| p.inner_id != 0 && p.spec.def.map_type.is_map_of_maps())
     {
-        if let Some((_, inner)) = by_id.iter().find(|(id, _)| *id == placed.inner_id) {
-            placed.spec.inner = Some(Box::new(inner.clone()));
-        }
+        placed.spec.inner = by_id.get(&placed.inner_id).cloned().map(Box::new);
     }
     // The kernel's samples name them by their place among the definitions.
     let specs: Vec<MapSpec> = out.iter().map(|p| p.spec.clone()).collect();

@@ -189,11 +189,7 @@ fn definition(btf: &Btf, name: &str, ty: TypeId, at: u64, inner: bool) -> Result
                 spec.pinning = match uint32()? {
                     0 => Pinning::None,
                     1 => Pinning::ByName,
-                    other => {
-                        return Err(bad(format!(
-                            "pinning {other} is neither 0 nor 1 (LIBBPF_PIN_BY_NAME)"
-                        )));
-                    }
+                    other => Pinning::Other(other),
                 };
             }
             "" => return Err(bad("an unnamed attribute".into())),
