@@ -3,6 +3,7 @@
 //! Invariants: an [`Object`] is inert data (the same bytes give the same value on every machine); nothing
 //! here makes a system call, prints, or panics on any input; errors name the section and the offset.
 
+pub mod dwarf;
 pub mod elf;
 pub mod error;
 pub mod link;
