@@ -7,7 +7,10 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use gimli::{AttributeValue, DebuggingInformationEntry, DwarfSections, EndianSlice, RunTimeEndian, UnitOffset};
+use gimli::{
+    AttributeValue, DebuggingInformationEntry, DwarfSections, EndianSlice, RunTimeEndian,
+    UnitOffset,
+};
 use object::{Object as _, ObjectSection as _};
 use skep_btf::build::{Builder, MemberDef, TypeDef, ValueDef};
 use skep_btf::ty::Encoding;
@@ -24,11 +27,19 @@ type Entry<'a> = DebuggingInformationEntry<Reader<'a>>;
 /// The structures in the debug information of an ELF object for which `wanted(name, size)` holds.
 pub fn structs(elf: &[u8], wanted: &dyn Fn(&str, u64) -> bool) -> Option<(Btf, Vec<TypeId>)> {
     let file = object::File::parse(elf).ok()?;
-    let endian = if file.is_little_endian() { RunTimeEndian::Little } else { RunTimeEndian::Big };
+    let endian = if file.is_little_endian() {
+        RunTimeEndian::Little
+    } else {
+        RunTimeEndian::Big
+    };
     // BPF objects relocate with the addends in place and sections at 0, so the bytes are right as they are.
     let sections = DwarfSections::load(|id| {
         let section = file.section_by_name(id.name());
-        Ok::<_, gimli::Error>(section.and_then(|s| s.uncompressed_data().ok()).unwrap_or(Cow::Borrowed(&[])))
+        Ok::<_, gimli::Error>(
+            section
+                .and_then(|s| s.uncompressed_data().ok())
+                .unwrap_or(Cow::Borrowed(&[])),
+        )
     })
     .ok()?;
     let dwarf = sections.borrow(|bytes| EndianSlice::new(bytes, endian));
@@ -36,8 +47,15 @@ pub fn structs(elf: &[u8], wanted: &dyn Fn(&str, u64) -> bool) -> Option<(Btf, V
     let mut found = Vec::new();
     let mut units = dwarf.units();
     while let Ok(Some(header)) = units.next() {
-        let Ok(unit) = dwarf.unit(header) else { continue };
-        let mut walk = Walk { dwarf: &dwarf, unit: &unit, builder: &mut builder, known: HashMap::new() };
+        let Ok(unit) = dwarf.unit(header) else {
+            continue;
+        };
+        let mut walk = Walk {
+            dwarf: &dwarf,
+            unit: &unit,
+            builder: &mut builder,
+            known: HashMap::new(),
+        };
         walk.unit(wanted, &mut found);
     }
     if found.is_empty() {
@@ -99,7 +117,9 @@ impl<'a> Walk<'_, 'a> {
         let size = number(entry, gimli::DW_AT_byte_size).and_then(|size| u32::try_from(size).ok());
         let def = match entry.tag() {
             gimli::DW_TAG_base_type => return Some(self.base(entry, &name, size?)),
-            gimli::DW_TAG_pointer_type => TypeDef::Ptr { target: TypeId::VOID },
+            gimli::DW_TAG_pointer_type => TypeDef::Ptr {
+                target: TypeId::VOID,
+            },
             gimli::DW_TAG_typedef => {
                 let target = self.target(entry, depth)?;
                 return Some(self.builder.add_typedef(&name, target));
@@ -110,10 +130,16 @@ impl<'a> Walk<'_, 'a> {
             | gimli::DW_TAG_atomic_type => return self.target(entry, depth),
             gimli::DW_TAG_array_type => return self.array(entry, depth),
             gimli::DW_TAG_enumeration_type => self.enumeration(entry, name, size?)?,
-            gimli::DW_TAG_structure_type => {
-                TypeDef::Struct { name, size: size?, members: self.members(entry, depth)? }
-            }
-            gimli::DW_TAG_union_type => TypeDef::Union { name, size: size?, members: self.members(entry, depth)? },
+            gimli::DW_TAG_structure_type => TypeDef::Struct {
+                name,
+                size: size?,
+                members: self.members(entry, depth)?,
+            },
+            gimli::DW_TAG_union_type => TypeDef::Union {
+                name,
+                size: size?,
+                members: self.members(entry, depth)?,
+            },
             _ => return None,
         };
         Some(self.builder.add(def))
@@ -127,19 +153,24 @@ impl<'a> Walk<'_, 'a> {
         match encoding {
             gimli::DW_ATE_float => self.builder.add_float(name, size),
             gimli::DW_ATE_boolean => self.builder.add_int(name, size, Encoding::BOOL),
-            gimli::DW_ATE_signed | gimli::DW_ATE_signed_char => self.builder.add_int(name, size, Encoding::SIGNED),
+            gimli::DW_ATE_signed | gimli::DW_ATE_signed_char => {
+                self.builder.add_int(name, size, Encoding::SIGNED)
+            }
             _ => self.builder.add_int(name, size, Encoding::UNSIGNED),
         }
     }
 
     fn array(&mut self, entry: &Entry<'a>, depth: u32) -> Option<TypeId> {
         let mut elem = self.target(entry, depth)?;
-        let index = self.builder.add_int("__ARRAY_SIZE_TYPE__", 4, Encoding::UNSIGNED);
+        let index = self
+            .builder
+            .add_int("__ARRAY_SIZE_TYPE__", 4, Encoding::UNSIGNED);
         let mut lengths = Vec::new();
         for child in self.children(entry) {
             if child.tag() == gimli::DW_TAG_subrange_type {
-                let count = number(&child, gimli::DW_AT_count)
-                    .or_else(|| number(&child, gimli::DW_AT_upper_bound).map(|last| last.saturating_add(1)));
+                let count = number(&child, gimli::DW_AT_count).or_else(|| {
+                    number(&child, gimli::DW_AT_upper_bound).map(|last| last.saturating_add(1))
+                });
                 lengths.push(u32::try_from(count.unwrap_or(0)).ok()?);
             }
         }
@@ -162,12 +193,25 @@ impl<'a> Walk<'_, 'a> {
                     }
                     other => other.udata_value()?,
                 };
-                values.push(ValueDef { name: self.name(&child), value });
+                values.push(ValueDef {
+                    name: self.name(&child),
+                    value,
+                });
             }
         }
         Some(match size {
-            8 => TypeDef::Enum64 { name, size, signed, values },
-            _ => TypeDef::Enum { name, size, signed, values },
+            8 => TypeDef::Enum64 {
+                name,
+                size,
+                signed,
+                values,
+            },
+            _ => TypeDef::Enum {
+                name,
+                size,
+                signed,
+                values,
+            },
         })
     }
 
@@ -183,16 +227,27 @@ impl<'a> Walk<'_, 'a> {
                 Some(bits) => u32::try_from(bits).ok()?,
                 None => u32::try_from(bytes).ok()?.checked_mul(8)?,
             };
-            let bitfield_size = number(&child, gimli::DW_AT_bit_size).and_then(|bits| u8::try_from(bits).ok()).unwrap_or(0);
-            members.push(MemberDef { name: self.name(&child), ty, bit_offset, bitfield_size });
+            let bitfield_size = number(&child, gimli::DW_AT_bit_size)
+                .and_then(|bits| u8::try_from(bits).ok())
+                .unwrap_or(0);
+            members.push(MemberDef {
+                name: self.name(&child),
+                ty,
+                bit_offset,
+                bitfield_size,
+            });
         }
         Some(members)
     }
 
     fn children(&self, entry: &Entry<'a>) -> Vec<Entry<'a>> {
         let mut children = Vec::new();
-        let Ok(mut tree) = self.unit.entries_tree(Some(entry.offset())) else { return children };
-        let Ok(root) = tree.root() else { return children };
+        let Ok(mut tree) = self.unit.entries_tree(Some(entry.offset())) else {
+            return children;
+        };
+        let Ok(root) = tree.root() else {
+            return children;
+        };
         let mut nodes = root.children();
         while let Ok(Some(node)) = nodes.next() {
             children.push(node.entry().clone());

@@ -22,8 +22,15 @@ fn a_structure_on_the_stack_is_found() {
     std::fs::write(&source, text).expect("the source is written");
     let made = ["clang", "clang-19"].iter().any(|clang| {
         let mut command = std::process::Command::new(clang);
-        command.args(["--target=bpf", "-O2", "-g", "-c"]).arg(&source).arg("-o").arg(&object);
-        command.stderr(std::process::Stdio::null()).status().is_ok_and(|status| status.success())
+        command
+            .args(["--target=bpf", "-O2", "-g", "-c"])
+            .arg(&source)
+            .arg("-o")
+            .arg(&object);
+        command
+            .stderr(std::process::Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
     });
     let bytes = std::fs::read(&object);
     std::fs::remove_dir_all(&folder).expect("the folder goes");
@@ -32,13 +39,35 @@ fn a_structure_on_the_stack_is_found() {
         return;
     }
     let bytes = bytes.expect("clang wrote the object");
-    let (types, found) = structs(&bytes, &|name, _| name == "event").expect("the structure is there");
-    let Ok(Ty::Struct(event)) = types.ty(found[0]) else { panic!("not a structure") };
-    let members: Vec<(String, u32)> = event.members.iter().map(|m| (m.name.to_owned(), m.bit_offset)).collect();
-    let expected = [("at", 0), ("pid", 64), ("kind", 96), ("comm", 128), ("bits", 256), ("in", 320)];
+    let (types, found) =
+        structs(&bytes, &|name, _| name == "event").expect("the structure is there");
+    let Ok(Ty::Struct(event)) = types.ty(found[0]) else {
+        panic!("not a structure")
+    };
+    let members: Vec<(String, u32)> = event
+        .members
+        .iter()
+        .map(|m| (m.name.to_owned(), m.bit_offset))
+        .collect();
+    let expected = [
+        ("at", 0),
+        ("pid", 64),
+        ("kind", 96),
+        ("comm", 128),
+        ("bits", 256),
+        ("in", 320),
+    ];
     assert_eq!(members, expected.map(|(name, at)| (name.to_owned(), at)));
     assert_eq!((event.size, types.size_of(found[0]).ok()), (48, Some(48)));
     let kind = event.members.iter().nth(2).expect("the third member").ty;
-    let Ok(Ty::Enum(kind)) = types.ty(kind) else { panic!("not an enumeration") };
-    assert_eq!(kind.values.iter().map(|v| v.name.to_owned()).collect::<Vec<_>>(), ["OPEN", "SHUT"]);
+    let Ok(Ty::Enum(kind)) = types.ty(kind) else {
+        panic!("not an enumeration")
+    };
+    assert_eq!(
+        kind.values
+            .iter()
+            .map(|v| v.name.to_owned())
+            .collect::<Vec<_>>(),
+        ["OPEN", "SHUT"]
+    );
 }
