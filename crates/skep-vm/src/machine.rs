@@ -1,0 +1,486 @@
+//! One run: the stack, the regions, what is left of the budget, and the slow paths of memory access.
+//!
+//! Invariants: `memory.depth` is the frame that runs; programs reached by tail calls stay alive in `chain` until the
+//! run is over, so references to them may have the run's lifetime; the stack's bytes are zeroed before a frame shows them.
+
+use std::mem::MaybeUninit;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use skep_spec::context::Resolved;
+
+use crate::decode::Op;
+use crate::env::Env;
+use crate::interp;
+use crate::memory::{Ctx, FRAME_GAP, FRAMES, Found, Memory, Place, STACK_BYTES};
+use crate::program::{Limits, Program};
+use crate::trap::{Trap, TrapCause};
+
+/// Most often that one `may_goto` loop goes round in one frame (`BPF_MAX_LOOPS`).
+pub(crate) const MAY_GOTO_MAX: u32 = 8 * 1024 * 1024;
+/// Instructions between two looks at the interrupt flag.
+const SLICE: u64 = 1 << 16;
+
+/// What a call of a BPF function saves.
+#[derive(Clone, Copy)]
+pub(crate) struct Saved<'p> {
+    pub program: &'p Program,
+    pub back: *const Op,
+    pub regs: [u64; 4],
+    pub may_goto: u32,
+}
+
+pub(crate) struct Machine<'p> {
+    pub env: &'p dyn Env,
+    pub memory: Memory<'p>,
+    /// Entry `i` is written by the call that makes frame `i + 1`.
+    pub saved: [MaybeUninit<Saved<'p>>; FRAMES],
+    pub may_goto: u32,
+    first: &'p Program,
+    chain: Vec<Arc<Program>>,
+    /// Set by the tail call helper; taken by the instruction that called it.
+    pub tail: Option<&'p Program>,
+    /// Value of r1 at the start.
+    pub ctx_addr: u64,
+    budget: Option<u64>,
+    pub executed: u64,
+    interrupt: Option<&'p AtomicBool>,
+}
+
+impl<'p> Machine<'p> {
+    pub fn run(
+        program: &'p Program,
+        ctx: &'p mut Ctx<'_>,
+        env: &'p dyn Env,
+        limits: &'p Limits,
+    ) -> (Result<u64, Trap>, u64) {
+        let mut stack = MaybeUninit::<[u64; STACK_BYTES / 8]>::uninit();
+        let bottom = stack.as_mut_ptr().expose_provenance() as u64;
+        let stack_top = bottom + (STACK_BYTES - FRAME_GAP) as u64;
+        let (place, r1, r2) = match ctx {
+            Ctx::None => (Place::None, 0, 0),
+            Ctx::Flat(bytes) => {
+                let start = bytes.as_mut_ptr().expose_provenance() as u64;
+                let len = bytes.len() as u64;
+                (
+                    Place::Flat(start..start + len, program.flat_writable),
+                    start,
+                    len,
+                )
+            }
+            Ctx::Args(args) => {
+                let start = args.as_mut_ptr().expose_provenance() as u64;
+                (
+                    Place::Flat(start..start + 8 * args.len() as u64, false),
+                    start,
+                    0,
+                )
+            }
+            Ctx::Packet(packet) => {
+                let r1 = packet.slots_addr();
+                (Place::Packet(packet), r1, 0)
+            }
+            Ctx::Converted { layout, slots } => {
+                let start = slots.as_mut_ptr().expose_provenance() as u64;
+                (
+                    Place::Converted {
+                        layout,
+                        slots: start..start + 8 * slots.len() as u64,
+                    },
+                    start,
+                    0,
+                )
+            }
+        };
+        let mut machine = Machine {
+            env,
+            memory: Memory::new(stack_top, place, env.kernel_regions()),
+            saved: [const { MaybeUninit::uninit() }; FRAMES],
+            may_goto: MAY_GOTO_MAX,
+            first: program,
+            chain: Vec::new(),
+            tail: None,
+            ctx_addr: r1,
+            budget: limits.insns,
+            executed: 0,
+            interrupt: limits.interrupt.as_deref(),
+        };
+        machine.open_frame(program.functions.first().map_or(0, |entry| entry.stack));
+        let mut result = interp::exec(&mut machine, program, 0, [r1, r2, 0, 0, 0]);
+        if !machine.memory.records.is_empty() {
+            result = machine.release_records(program, result);
+        }
+        (result, machine.executed)
+    }
+
+    /// Gives back what the program did not.
+    #[cold]
+    fn release_records(
+        &mut self,
+        program: &'p Program,
+        result: Result<u64, Trap>,
+    ) -> Result<u64, Trap> {
+        let mut names = Vec::new();
+        for record in std::mem::take(&mut self.memory.records) {
+            names.push(record.map.def().name.clone());
+            (record.discard)(&*record.map, record.range.start);
+        }
+        let value = result?;
+        let what = format!(
+            "{} record(s) of {} neither submitted nor discarded",
+            names.len(),
+            names.join(", ")
+        );
+        let pc = program.ops.len().saturating_sub(1);
+        Err(self.trap(
+            program,
+            pc,
+            TrapCause::Unreleased(what.into()),
+            &[value, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        ))
+    }
+
+    #[cold]
+    #[inline(never)]
+    pub fn trap(&self, program: &Program, pc: usize, cause: TrapCause, regs: &[u64; 11]) -> Trap {
+        Trap {
+            pc,
+            cause,
+            program: program.name.clone(),
+            line: program.line_at(pc).cloned(),
+            regs: Box::new(*regs),
+        }
+    }
+
+    /// Makes frame `memory.depth` show `bytes` zeroed bytes.
+    #[inline(always)]
+    pub fn open_frame(&mut self, bytes: u32) {
+        let depth = self.memory.depth;
+        debug_assert!(depth < FRAMES && bytes as usize <= crate::memory::FRAME_BYTES);
+        // SAFETY: depth is less than FRAMES wherever it grows.
+        unsafe { *self.memory.frame_bytes.get_unchecked_mut(depth) = bytes };
+        if bytes != 0 {
+            let start = self.memory.frame_top(depth) - u64::from(bytes);
+            // SAFETY: the frames of all depths below FRAMES lie within the stack of `run`, which outlives the machine.
+            unsafe {
+                std::ptr::write_bytes(
+                    std::ptr::with_exposed_provenance_mut::<u8>(start as usize),
+                    0,
+                    bytes as usize,
+                )
+            };
+        }
+    }
+
+    /// Keeps a program alive until the run ends.
+    pub fn keep(&mut self, program: Arc<Program>) -> &'p Program {
+        let pointer = Arc::as_ptr(&program);
+        self.chain.push(program);
+        // SAFETY: the Arc in `chain` is dropped with the machine, which does not outlive 'p; programs are immutable.
+        unsafe { &*pointer }
+    }
+
+    pub fn tail_calls(&self) -> usize {
+        self.chain.len()
+    }
+
+    /// How many bytes of operations may run before the next look: `SLICE` or what is left of the budget.
+    #[inline(always)]
+    pub fn slice(&self) -> u64 {
+        match self.budget {
+            None => SLICE,
+            Some(budget) => budget.saturating_sub(self.executed).min(SLICE),
+        }
+    }
+
+    /// Counts what ran since the last look; an error tells to stop.
+    #[cold]
+    #[inline(never)]
+    pub fn account(&mut self, insns: u64) -> Result<u64, TrapCause> {
+        self.executed += insns;
+        if let Some(budget) = self.budget
+            && self.executed >= budget
+        {
+            return Err(TrapCause::Budget { insns: budget });
+        }
+        if self
+            .interrupt
+            .is_some_and(|flag| flag.load(Ordering::Relaxed))
+        {
+            return Err(TrapCause::Interrupted);
+        }
+        Ok(self.slice())
+    }
+
+    pub fn find(
+        &self,
+        program: &Program,
+        addr: u64,
+        len: u64,
+        write: bool,
+    ) -> Result<Found, TrapCause> {
+        let found = self.memory.find(&[&program.maps], addr, len, write);
+        if found.is_ok() || self.chain.is_empty() {
+            return found;
+        }
+        let maps: Vec<_> = std::iter::once(self.first)
+            .chain(self.chain.iter().map(|program| &**program))
+            .map(|program| &*program.maps)
+            .collect();
+        self.memory.find(&maps, addr, len, write)
+    }
+
+    #[cold]
+    #[inline(never)]
+    pub fn load_slow(
+        &mut self,
+        program: &Program,
+        addr: u64,
+        width: u32,
+    ) -> Result<u64, TrapCause> {
+        match self.find(program, addr, u64::from(width), false)? {
+            Found::Bytes(range) => {
+                self.memory.remember(&range, false);
+                // SAFETY: `find` said that these bytes may be read.
+                Ok(unsafe { read(addr, width) })
+            }
+            Found::Context(offset) => self.load_context(program, addr, offset, width),
+            Found::Kernel => {
+                let mut bytes = [0; 8];
+                let into = &mut bytes[..width as usize];
+                if self.env.read_kernel(addr, into).is_err() {
+                    let what = "kernel memory that the environment refuses to read".into();
+                    return Err(TrapCause::BadAccess {
+                        addr,
+                        len: u64::from(width),
+                        write: false,
+                        what,
+                    });
+                }
+                Ok(match width {
+                    1 => u64::from(bytes[0]),
+                    2 => u64::from(u16::from_ne_bytes([bytes[0], bytes[1]])),
+                    4 => u64::from(u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])),
+                    _ => u64::from_ne_bytes(bytes),
+                })
+            }
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    pub fn store_slow(
+        &mut self,
+        program: &Program,
+        addr: u64,
+        width: u32,
+        value: u64,
+    ) -> Result<(), TrapCause> {
+        match self.find(program, addr, u64::from(width), true)? {
+            Found::Bytes(range) => {
+                self.memory.remember(&range, true);
+                // SAFETY: `find` said that these bytes may be written.
+                unsafe { write(addr, width, value) };
+                Ok(())
+            }
+            Found::Context(offset) => self.store_context(program, addr, offset, width, value),
+            Found::Kernel => Err(TrapCause::BadAccess {
+                addr,
+                len: u64::from(width),
+                write: true,
+                what: "kernel memory is read-only".into(),
+            }),
+        }
+    }
+
+    /// The address of an atomic operation's operand.
+    #[inline(always)]
+    pub fn atomic(&mut self, program: &Program, addr: u64, width: u32) -> Result<u64, TrapCause> {
+        let index = width.trailing_zeros() as usize;
+        if addr & u64::from(width - 1) == 0 {
+            for window in &self.memory.writable {
+                if addr.wrapping_sub(window.start) < window.limits[index & 3] {
+                    return Ok(addr);
+                }
+            }
+        }
+        self.atomic_slow(program, addr, width)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn atomic_slow(&mut self, program: &Program, addr: u64, width: u32) -> Result<u64, TrapCause> {
+        let len = u64::from(width);
+        match self.find(program, addr, len, true)? {
+            Found::Bytes(_) if addr & (len - 1) != 0 => Err(TrapCause::Misaligned { addr, len }),
+            Found::Bytes(range) => {
+                self.memory.remember(&range, true);
+                Ok(addr)
+            }
+            _ => Err(TrapCause::BadAccess {
+                addr,
+                len,
+                write: true,
+                what: "atomic operations on the context are not allowed".into(),
+            }),
+        }
+    }
+
+    /// `ld_abs` and `ld_ind`: a big-endian number out of the packet, at an offset from its data or, for the negative ones
+    /// of classic BPF, from its headers.
+    #[cold]
+    pub fn load_packet(&self, offset: i32, width: u32) -> Option<u64> {
+        /// `SKF_NET_OFF` and `SKF_LL_OFF` of uapi/linux/filter.h.
+        const NETWORK: i64 = -0x10_0000;
+        const LINK: i64 = -0x20_0000;
+        let Place::Packet(packet) = &self.memory.place else {
+            return None;
+        };
+        let (bytes, data) = packet.bytes_with_headers();
+        let (data, offset) = (data as i64, i64::from(offset));
+        let start = match offset {
+            0.. => data + offset,
+            NETWORK.. => data + i64::from(packet.skb.network_offset) + offset - NETWORK,
+            LINK.. => data + i64::from(packet.skb.mac_offset) + offset - LINK,
+            _ => return None,
+        };
+        let start = usize::try_from(start).ok()?;
+        let part = bytes.get(start..start + width as usize)?;
+        Some(
+            part.iter()
+                .fold(0, |value, byte| value << 8 | u64::from(*byte)),
+        )
+    }
+
+    fn load_context(
+        &self,
+        program: &Program,
+        addr: u64,
+        offset: u32,
+        width: u32,
+    ) -> Result<u64, TrapCause> {
+        match self.resolve(program, addr, offset, width, false)? {
+            // SAFETY: `resolve` answers addresses within the context's slots.
+            Slots::Part(at) => Ok(unsafe { read(at, width) }),
+            // SAFETY: as above.
+            Slots::Whole(at) => Ok(unsafe { read(at, 8) }),
+            // SAFETY: as above, for both slots.
+            Slots::Pair(at) => Ok(unsafe { read(at, 4) | read(at + 8, 4) << 32 }),
+        }
+    }
+
+    fn store_context(
+        &self,
+        program: &Program,
+        addr: u64,
+        offset: u32,
+        width: u32,
+        value: u64,
+    ) -> Result<(), TrapCause> {
+        match self.resolve(program, addr, offset, width, true)? {
+            // SAFETY: `resolve` answers addresses within the context's slots.
+            Slots::Part(at) => unsafe { write(at, width, value) },
+            // SAFETY: as above.
+            Slots::Whole(at) => unsafe { write(at, 8, value) },
+            // SAFETY: as above, for both slots.
+            Slots::Pair(at) => unsafe {
+                write(at, 4, value);
+                write(at + 8, 4, value >> 32);
+            },
+        }
+        Ok(())
+    }
+
+    fn resolve(
+        &self,
+        program: &Program,
+        addr: u64,
+        offset: u32,
+        width: u32,
+        write: bool,
+    ) -> Result<Slots, TrapCause> {
+        let refuse = |what: String| TrapCause::BadAccess {
+            addr,
+            len: u64::from(width),
+            write,
+            what: what.into(),
+        };
+        let (layout, start, count) = match &self.memory.place {
+            Place::Packet(packet) => (packet.layout(), packet.slots_addr(), packet.slot_count()),
+            Place::Converted { layout, slots } => (
+                *layout,
+                slots.start,
+                ((slots.end - slots.start) / 8) as usize,
+            ),
+            _ => return Err(refuse("not a converted context".into())),
+        };
+        let known = if !write && program.layout.is_some_and(|own| std::ptr::eq(own, layout)) {
+            program.context.read(offset, width)
+        } else {
+            None
+        };
+        let resolved = match known {
+            Some(resolved) => resolved,
+            None => layout
+                .resolve(i64::from(offset), width, write)
+                .map_err(|why| {
+                    refuse(format!("{width} bytes at {}+{offset}: {why}", layout.name))
+                })?,
+        };
+        let (at, last, slots) = match resolved {
+            Resolved::Part(at) => (
+                at as usize,
+                (at + width - 1) as usize / 8,
+                Slots::Part as fn(u64) -> Slots,
+            ),
+            Resolved::Slot(slot) => (8 * slot, slot, Slots::Whole as fn(u64) -> Slots),
+            Resolved::Pair(slot) => (8 * slot, slot + 1, Slots::Pair as fn(u64) -> Slots),
+        };
+        if last >= count {
+            return Err(refuse(format!(
+                "offset {offset} of {}, which this run does not provide",
+                layout.name
+            )));
+        }
+        Ok(slots(start + at as u64))
+    }
+}
+
+/// The address that an access of a converted context comes to.
+enum Slots {
+    Part(u64),
+    Whole(u64),
+    Pair(u64),
+}
+
+/// # Safety
+/// `width` (1, 2, 4 or 8) bytes at `addr` are readable.
+#[inline(always)]
+unsafe fn read(addr: u64, width: u32) -> u64 {
+    let addr = addr as usize;
+    // SAFETY: the caller's promise; none of these needs an alignment.
+    unsafe {
+        match width {
+            1 => u64::from(std::ptr::with_exposed_provenance::<u8>(addr).read_unaligned()),
+            2 => u64::from(std::ptr::with_exposed_provenance::<u16>(addr).read_unaligned()),
+            4 => u64::from(std::ptr::with_exposed_provenance::<u32>(addr).read_unaligned()),
+            _ => std::ptr::with_exposed_provenance::<u64>(addr).read_unaligned(),
+        }
+    }
+}
+
+/// # Safety
+/// `width` (1, 2, 4 or 8) bytes at `addr` are writable.
+#[inline(always)]
+unsafe fn write(addr: u64, width: u32, value: u64) {
+    let addr = addr as usize;
+    // SAFETY: the caller's promise; none of these needs an alignment.
+    unsafe {
+        match width {
+            1 => std::ptr::with_exposed_provenance_mut::<u8>(addr).write_unaligned(value as u8),
+            2 => std::ptr::with_exposed_provenance_mut::<u16>(addr).write_unaligned(value as u16),
+            4 => std::ptr::with_exposed_provenance_mut::<u32>(addr).write_unaligned(value as u32),
+            _ => std::ptr::with_exposed_provenance_mut::<u64>(addr).write_unaligned(value),
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Maps: the memory that programs share with each other and with the user.
+//!
+//! Invariants: a value's memory stays valid as long as its map lives, whatever is deleted; what a map says of
+//! itself in [`Map::value_at`] is true, because the interpreter reads and writes there without further checks.
+
+use skep_spec::errno::Errno;
+use skep_spec::map::MapDef;
+use std::any::Any;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use crate::program::Program;
+
+/// One map, as programs and users see it. `cpu` is the CPU that the calling program runs on.
+///
+/// Keys and values have the sizes that [`Map::def`] tells, where not said otherwise. Errors are the kernel's.
+///
+/// # Safety
+///
+/// Every address that [`Map::lookup`] answers, that lies in a range answered by [`Map::value_at`], or that
+/// [`Map::direct_value`] answers must stay readable and writable (any bytes, by several threads) for as long as the map lives.
+pub unsafe trait Map: Send + Sync {
+    fn def(&self) -> &MapDef;
+
+    /// Address of the value, `value_size` bytes long, or nothing.
+    fn lookup(&self, key: &[u8], cpu: u32) -> Option<NonNull<u8>>;
+
+    fn update(&self, key: &[u8], value: &[u8], flags: u64, cpu: u32) -> Result<(), Errno>;
+
+    fn delete(&self, key: &[u8]) -> Result<(), Errno>;
+
+    fn push(&self, _value: &[u8], _flags: u64) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    fn pop(&self, _out: &mut [u8]) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    fn peek(&self, _out: &mut [u8]) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// The value as a program sees it on another CPU (`bpf_map_lookup_percpu_elem`).
+    fn lookup_percpu(&self, key: &[u8], cpu: u32) -> Option<NonNull<u8>> {
+        self.lookup(key, cpu)
+    }
+
+    /// Calls `visit` with each key and the address of its value; stops when it answers `false`
+    /// (`bpf_for_each_map_elem`). Answers how many elements were visited.
+    fn for_each(
+        &self,
+        _cpu: u32,
+        _visit: &mut dyn FnMut(&[u8], NonNull<u8>) -> bool,
+    ) -> Result<u64, Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// The exact value `[start, end)` that contains `addr`, if `addr` belongs to this map.
+    fn value_at(&self, addr: u64) -> Option<(u64, u64)>;
+
+    /// The address that `ld_imm64` of a map's value with this offset gives (array maps with one element).
+    fn direct_value(&self, _offset: u32) -> Option<u64> {
+        None
+    }
+
+    /// Whether programs may write to the values (not with `BPF_F_RDONLY_PROG`).
+    fn program_writable(&self) -> bool {
+        true
+    }
+
+    /// User side. Values of per-CPU maps are those of all CPUs, each rounded up to 8 bytes, concatenated.
+    fn lookup_user(&self, key: &[u8], flags: u64, out: &mut Vec<u8>) -> Result<(), Errno>;
+
+    fn update_user(&self, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno>;
+
+    fn delete_user(&self, key: &[u8]) -> Result<(), Errno> {
+        self.delete(key)
+    }
+
+    /// The key after `key`, or the first; `ENOENT` after the last.
+    fn next_key(&self, key: Option<&[u8]>, out: &mut Vec<u8>) -> Result<(), Errno>;
+
+    fn lookup_and_delete(&self, key: &[u8], flags: u64, out: &mut Vec<u8>) -> Result<(), Errno> {
+        self.lookup_user(key, flags, out)?;
+        self.delete_user(key)
+    }
+
+    /// No more changes from the user's side.
+    fn freeze(&self) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// The program in a slot of a program array.
+    fn program(&self, _index: u32) -> Option<Arc<Program>> {
+        None
+    }
+
+    /// The map in a slot of a map of maps.
+    fn inner_map(&self, _key: &[u8]) -> Option<Arc<dyn Map>> {
+        None
+    }
+
+    fn as_any(&self) -> &dyn Any;
+}

@@ -1,0 +1,370 @@
+//! What a running program may touch.
+//!
+//! Registers hold the host's own addresses. Nothing is mapped or translated; each access is compared with the regions
+//! that belong to the run: stack frames, context, packet, map values, reserved records, modelled kernel memory.
+//!
+//! Invariants: [`Memory::find`] answers only ranges that are valid for the access for as long as no helper runs, or,
+//! for those that a helper may move, until [`Memory::forget`]; a remembered [`Window`] is such an answer; a converted
+//! context is never part of a window, because its bytes are not where programs see them.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use skep_spec::context::ContextLayout;
+
+use crate::map::Map;
+use crate::packet::PacketCtx;
+use crate::trap::TrapCause;
+
+/// What a program is started with.
+pub enum Ctx<'a> {
+    /// r1 is 0.
+    None,
+    /// r1 is the address of the bytes, r2 their length.
+    Flat(&'a mut [u8]),
+    /// r1 is a converted context that describes a packet.
+    Packet(&'a mut PacketCtx),
+    /// r1 is a converted context; field `i` of the layout is in slot `i`.
+    Converted {
+        layout: &'static ContextLayout,
+        slots: &'a mut [u64],
+    },
+    /// r1 is the address of an array of 64-bit arguments (`raw_tracepoint`, `fentry`, `tp_btf`).
+    Args(&'a mut [u64]),
+}
+
+/// Bytes between two frames that belong to none, so that a small overrun is seen.
+pub(crate) const FRAME_GAP: usize = 64;
+pub(crate) const FRAME_BYTES: usize = skep_spec::limits::MAX_STACK;
+pub(crate) const FRAMES: usize = skep_spec::limits::MAX_CALL_FRAMES;
+/// From the top of a frame to the top of its callee's.
+pub(crate) const FRAME_STRIDE: usize = FRAME_BYTES + FRAME_GAP;
+pub(crate) const STACK_BYTES: usize = FRAME_STRIDE * FRAMES + FRAME_GAP;
+
+/// A range of addresses that may be accessed directly: `offset < limits[w]` for an access of `1 << w` bytes.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Window {
+    pub start: u64,
+    pub limits: [u64; 4],
+}
+
+impl Window {
+    fn new(range: &Range<u64>) -> Window {
+        let len = range.end - range.start;
+        let limit = |width: u64| (len + 1).saturating_sub(width);
+        Window {
+            start: range.start,
+            limits: [limit(1), limit(2), limit(4), limit(8)],
+        }
+    }
+}
+
+/// Memory reserved by a helper for this run, such as a ring buffer's record.
+pub(crate) struct Record {
+    pub range: Range<u64>,
+    pub map: Arc<dyn Map>,
+    /// Gives the record at an address back to its map when the program has not.
+    pub discard: fn(&dyn Map, u64),
+}
+
+/// Where a run's context is.
+pub(crate) enum Place<'p> {
+    None,
+    /// The bytes, and whether they may be written.
+    Flat(Range<u64>, bool),
+    Packet(&'p mut PacketCtx),
+    Converted {
+        layout: &'static ContextLayout,
+        slots: Range<u64>,
+    },
+}
+
+/// What an address was found to be.
+pub(crate) enum Found {
+    /// Directly accessible anywhere in this range.
+    Bytes(Range<u64>),
+    /// In a converted context, at this offset.
+    Context(u32),
+    /// In memory that only the environment can read.
+    Kernel,
+}
+
+/// The regions of one run.
+pub(crate) struct Memory<'p> {
+    /// Top of the outermost frame.
+    pub stack_top: u64,
+    /// Bytes in use below the top of each frame.
+    pub frame_bytes: [u32; FRAMES],
+    /// Index of the innermost frame.
+    pub depth: usize,
+    pub place: Place<'p>,
+    pub kernel: &'p [Range<u64>],
+    pub records: Vec<Record>,
+    /// Engine memory that callbacks may read, such as a copy of a key.
+    pub lent: Vec<Range<u64>>,
+    /// Inner maps that this run has looked up; boxed, because programs hold the boxes' addresses.
+    #[allow(clippy::vec_box)]
+    pub inner_maps: Vec<Box<Arc<dyn Map>>>,
+    pub readable: [Window; 2],
+    pub writable: [Window; 2],
+    oldest: [u8; 2],
+    stack_remembered: bool,
+}
+
+impl<'p> Memory<'p> {
+    pub fn new(stack_top: u64, place: Place<'p>, kernel: &'p [Range<u64>]) -> Memory<'p> {
+        Memory {
+            stack_top,
+            frame_bytes: [0; FRAMES],
+            depth: 0,
+            place,
+            kernel,
+            records: Vec::new(),
+            lent: Vec::new(),
+            inner_maps: Vec::new(),
+            readable: [Window::default(); 2],
+            writable: [Window::default(); 2],
+            oldest: [0; 2],
+            stack_remembered: false,
+        }
+    }
+
+    /// Forgets the windows: some region may have moved or gone.
+    pub fn forget(&mut self) {
+        self.readable = [Window::default(); 2];
+        self.writable = [Window::default(); 2];
+        self.stack_remembered = false;
+    }
+
+    /// Forgets the windows if one may show a frame that is about to go.
+    #[inline(always)]
+    pub fn forget_frame(&mut self) {
+        if self.stack_remembered {
+            self.forget();
+        }
+    }
+
+    /// Top of a frame: what r10 holds in it.
+    pub fn frame_top(&self, frame: usize) -> u64 {
+        self.stack_top - (frame * FRAME_STRIDE) as u64
+    }
+
+    fn stack_range(&self, addr: u64) -> Option<Range<u64>> {
+        if addr >= self.stack_top || self.stack_top - addr > STACK_BYTES as u64 {
+            return None;
+        }
+        // An address x below the top lies in the frame of index (distance - 1) / stride.
+        let frame = (self.stack_top - addr - 1) as usize / FRAME_STRIDE;
+        if frame > self.depth {
+            return None;
+        }
+        let top = self.frame_top(frame);
+        let range = top - u64::from(self.frame_bytes[frame])..top;
+        range.contains(&addr).then_some(range)
+    }
+
+    /// The value of one of `maps` (or of an inner map of this run) around `addr`.
+    fn map_range(&self, maps: &[&[Arc<dyn Map>]], addr: u64, write: bool) -> Option<Range<u64>> {
+        let inner = self.inner_maps.iter().rev().map(|map| &**map);
+        for map in maps.iter().flat_map(|maps| maps.iter()).chain(inner) {
+            if let Some((start, end)) = map.value_at(addr) {
+                return (!write || map.program_writable()).then_some(start..end);
+            }
+        }
+        None
+    }
+
+    /// What `len` bytes at `addr` are; an error tells why they may not be accessed. `len` is not 0.
+    pub fn find(
+        &self,
+        maps: &[&[Arc<dyn Map>]],
+        addr: u64,
+        len: u64,
+        write: bool,
+    ) -> Result<Found, TrapCause> {
+        let range = 'region: {
+            if let Some(range) = self.stack_range(addr) {
+                break 'region Some(range);
+            }
+            match &self.place {
+                Place::None => {}
+                Place::Flat(range, writable) => {
+                    if range.contains(&addr) && (*writable || !write) {
+                        break 'region Some(range.clone());
+                    }
+                }
+                Place::Packet(packet) => {
+                    let at = addr.wrapping_sub(packet.slots_addr());
+                    if at < u64::from(packet.layout().size) {
+                        return Ok(Found::Context(at as u32));
+                    }
+                    let (start, end) = packet.region();
+                    if (start..end).contains(&addr) {
+                        break 'region Some(start..end);
+                    }
+                }
+                Place::Converted { layout, slots } => {
+                    let at = addr.wrapping_sub(slots.start);
+                    if at < u64::from(layout.size) {
+                        return Ok(Found::Context(at as u32));
+                    }
+                }
+            }
+            if let Some(range) = self.map_range(maps, addr, write) {
+                break 'region Some(range);
+            }
+            if let Some(record) = self
+                .records
+                .iter()
+                .find(|record| record.range.contains(&addr))
+            {
+                break 'region Some(record.range.clone());
+            }
+            if !write && let Some(range) = self.lent.iter().find(|range| range.contains(&addr)) {
+                break 'region Some(range.clone());
+            }
+            None
+        };
+        if let Some(range) = range
+            && range.end - addr >= len
+        {
+            return Ok(Found::Bytes(range));
+        }
+        if !write
+            && self
+                .kernel
+                .iter()
+                .any(|range| range.contains(&addr) && range.end - addr >= len)
+        {
+            return Ok(Found::Kernel);
+        }
+        Err(TrapCause::BadAccess {
+            addr,
+            len,
+            write,
+            what: self.describe(maps, addr, len, write).into(),
+        })
+    }
+
+    /// Remembers a range for the accesses to come.
+    pub fn remember(&mut self, range: &Range<u64>, write: bool) {
+        let slot = &mut self.oldest[usize::from(write)];
+        let at = usize::from(*slot & 1);
+        *slot ^= 1;
+        let window = Window::new(range);
+        if write {
+            self.writable[at] = window;
+        } else {
+            self.readable[at] = window;
+        }
+        if self.stack_top.wrapping_sub(range.start) <= STACK_BYTES as u64 {
+            self.stack_remembered = true;
+        }
+    }
+
+    /// Says in words what is at or near `addr`.
+    #[cold]
+    fn describe(&self, maps: &[&[Arc<dyn Map>]], addr: u64, len: u64, write: bool) -> String {
+        if addr < 4096 {
+            return format!("a null pointer plus {addr}");
+        }
+        let mut best: Option<(u64, String)> = None;
+        let mut offer = |range: Range<u64>, name: &dyn Fn() -> String| {
+            let size = range.end.wrapping_sub(range.start);
+            let (distance, text) = if addr < range.start {
+                let before = range.start - addr;
+                (
+                    before,
+                    format!(
+                        "{len} bytes at {}-{before}, {before} bytes before its start",
+                        name()
+                    ),
+                )
+            } else if addr >= range.end || range.end - addr < len {
+                (
+                    addr.saturating_sub(range.end),
+                    format!(
+                        "{len} bytes at {0}+{1}, {0} ends at {2}",
+                        name(),
+                        addr - range.start,
+                        size
+                    ),
+                )
+            } else {
+                (
+                    0,
+                    format!(
+                        "{len} bytes at {}+{}, which is read-only",
+                        name(),
+                        addr - range.start
+                    ),
+                )
+            };
+            if best.as_ref().is_none_or(|(nearest, _)| distance < *nearest) {
+                best = Some((distance, text));
+            }
+        };
+        for frame in 0..=self.depth {
+            let top = self.frame_top(frame);
+            let bytes = u64::from(self.frame_bytes[frame]);
+            if addr >= top - FRAME_STRIDE as u64 && addr < top + FRAME_GAP as u64 {
+                let name = if frame == self.depth {
+                    "the stack frame".to_string()
+                } else {
+                    format!("the stack of caller {frame}")
+                };
+                let at = addr as i64 - top as i64;
+                return format!("{len} bytes at fp{at:+}, {name} is {bytes} bytes");
+            }
+        }
+        match &self.place {
+            Place::None => {}
+            Place::Flat(range, _) => offer(range.clone(), &|| "context".into()),
+            Place::Packet(packet) => {
+                let (start, end) = packet.region();
+                offer(start..end, &|| "packet".into());
+                let start = packet.slots_addr();
+                offer(start..start + u64::from(packet.layout().size), &|| {
+                    packet.layout().name.into()
+                });
+            }
+            Place::Converted { layout, slots } => {
+                offer(slots.start..slots.start + u64::from(layout.size), &|| {
+                    layout.name.into()
+                });
+            }
+        }
+        for map in maps
+            .iter()
+            .flat_map(|maps| maps.iter())
+            .chain(self.inner_maps.iter().map(|map| &**map))
+        {
+            // A value is near if one of its bytes is; maps know only exact addresses.
+            for near in [
+                addr,
+                addr.wrapping_sub(1),
+                addr.wrapping_sub(8),
+                addr.wrapping_sub(64),
+                addr.wrapping_add(8),
+            ] {
+                if let Some((start, end)) = map.value_at(near) {
+                    offer(start..end, &|| format!("value of map {}", map.def().name));
+                    break;
+                }
+            }
+        }
+        for record in &self.records {
+            offer(record.range.clone(), &|| {
+                format!("record of {}", record.map.def().name)
+            });
+        }
+        for range in self.kernel {
+            offer(range.clone(), &|| "kernel memory".into());
+        }
+        match best {
+            Some((distance, text)) if distance <= 1 << 16 => text,
+            _ if write => "no memory that the program may write is near".into(),
+            _ => "no memory that the program may read is near".into(),
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! A program, as given ([`Image`]) and as the engine keeps it ([`Program`]).
+//!
+//! Invariants: a [`Program`] holds only operations that [`crate::decode`] has validated (registers in range, jumps to
+//! instructions of the program, no way to run off its end), and keeps its maps alive.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use skep_spec::context::ContextLayout;
+use skep_spec::insn::Insn;
+use skep_spec::program::ProgramType;
+
+use crate::decode::{self, ContextIndex, Function, Op};
+use crate::env::Env;
+use crate::helper::HelperFn;
+use crate::machine::Machine;
+use crate::map::Map;
+use crate::memory::Ctx;
+use crate::trap::{Line, Trap};
+
+/// A function's place in a program.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FnRange {
+    pub name: String,
+    /// First instruction.
+    pub start: usize,
+    /// Number of instruction slots.
+    pub len: usize,
+}
+
+/// A linked program with its maps: all that is needed to run it.
+#[derive(Clone, Default)]
+pub struct Image {
+    pub name: String,
+    /// The entry is at 0. A `ld_imm64` of a map (`MAP_FD` or `MAP_IDX`) or of a map's value has the index into `maps` as its imm.
+    pub insns: Vec<Insn>,
+    pub maps: Vec<Arc<dyn Map>>,
+    pub functions: Vec<FnRange>,
+    /// In the order of their instructions.
+    pub lines: Vec<Line>,
+    pub program_type: Option<ProgramType>,
+    /// What r1 points to; nothing for plain bytes without rules.
+    pub layout: Option<&'static ContextLayout>,
+    /// Names of the kernel functions called, by instruction.
+    pub kfuncs: Vec<(usize, String)>,
+    /// Instructions whose relocation failed, with the reason; a run that comes there traps.
+    pub poisons: Vec<(usize, String)>,
+    /// Addresses of kernel variables (`ld_imm64` with `BTF_ID`), by instruction.
+    pub symbols: Vec<(usize, u64)>,
+}
+
+/// Why an [`Image`] cannot be run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LoadError {
+    /// Not a valid instruction, or one that leads nowhere.
+    Malformed {
+        pc: usize,
+        why: String,
+    },
+    UnknownHelper {
+        pc: usize,
+        id: u32,
+    },
+    UnknownKfunc {
+        pc: usize,
+        name: String,
+    },
+    /// Valid, but not modelled by this engine.
+    NotSupported {
+        pc: usize,
+        what: String,
+    },
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LoadError::Malformed { pc, why } => write!(f, "instruction {pc}: {why}"),
+            LoadError::UnknownHelper { pc, id } => write!(
+                f,
+                "instruction {pc}: helper #{id} is not supported by the embedded engine"
+            ),
+            LoadError::UnknownKfunc { pc, name } => {
+                write!(
+                    f,
+                    "instruction {pc}: kernel function {name} is not supported by the embedded engine"
+                )
+            }
+            LoadError::NotSupported { pc, what } => write!(
+                f,
+                "instruction {pc}: {what} is not supported by the embedded engine"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+/// What a run may use up.
+#[derive(Clone, Debug, Default)]
+pub struct Limits {
+    /// Instructions, counted in all functions, callbacks and tail-called programs. Checked where jumps are taken, so
+    /// that a run may exceed it by one straight stretch of code.
+    pub insns: Option<u64>,
+    /// Set by another thread or a signal handler to end the run with [`crate::trap::TrapCause::Interrupted`].
+    pub interrupt: Option<Arc<AtomicBool>>,
+}
+
+/// A program that is ready to run, on any number of threads.
+pub struct Program {
+    pub(crate) name: Arc<str>,
+    pub(crate) ops: Box<[Op]>,
+    pub(crate) maps: Box<[Arc<dyn Map>]>,
+    /// In the order of their first operations.
+    pub(crate) functions: Box<[Function]>,
+    pub(crate) helpers: Box<[(u32, HelperFn)]>,
+    pub(crate) lines: Box<[Line]>,
+    pub(crate) program_type: Option<ProgramType>,
+    pub(crate) layout: Option<&'static ContextLayout>,
+    pub(crate) context: ContextIndex,
+    /// Whether a flat context may be written.
+    pub(crate) flat_writable: bool,
+    pub(crate) poisons: Box<[(usize, String)]>,
+}
+
+impl fmt::Debug for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Program")
+            .field("name", &self.name)
+            .field("insns", &self.ops.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Program {
+    /// Prepares a program that nobody has verified: each of its accesses is checked as it runs.
+    pub fn sandboxed(image: Image) -> Result<Arc<Program>, LoadError> {
+        decode::decode(image).map(Arc::new)
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn maps(&self) -> &[Arc<dyn Map>] {
+        &self.maps
+    }
+
+    pub fn program_type(&self) -> Option<ProgramType> {
+        self.program_type
+    }
+
+    pub fn layout(&self) -> Option<&'static ContextLayout> {
+        self.layout
+    }
+
+    /// Runs the program; answers r0.
+    pub fn run(&self, ctx: &mut Ctx<'_>, env: &dyn Env, limits: &Limits) -> Result<u64, Trap> {
+        Machine::run(self, ctx, env, limits).0
+    }
+
+    /// The same, and how many instructions were executed.
+    pub fn run_counted(
+        &self,
+        ctx: &mut Ctx<'_>,
+        env: &dyn Env,
+        limits: &Limits,
+    ) -> (Result<u64, Trap>, u64) {
+        Machine::run(self, ctx, env, limits)
+    }
+
+    /// The function whose address a register holds.
+    pub(crate) fn function_at(&self, value: u64) -> Option<Function> {
+        let offset = value.wrapping_sub(self.ops.as_ptr() as u64);
+        let size = size_of::<Op>() as u64;
+        let start = usize::try_from(offset / size).ok()?;
+        if offset % size != 0 || start >= self.ops.len() {
+            return None;
+        }
+        let index = self
+            .functions
+            .binary_search_by_key(&start, |function| function.start)
+            .ok()?;
+        Some(self.functions[index])
+    }
+
+    /// The source line that an instruction belongs to.
+    pub fn line_at(&self, pc: usize) -> Option<&Line> {
+        let after = self.lines.partition_point(|line| line.insn <= pc);
+        self.lines.get(after.checked_sub(1)?)
+    }
+}
