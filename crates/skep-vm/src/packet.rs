@@ -10,7 +10,13 @@
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 
+use std::sync::Arc;
+
 use skep_spec::context::{ContextLayout, FieldValue};
+
+mod network;
+
+pub use network::{Device, Neighbour, Network, Route, RouteKind};
 
 /// Bytes the kernel keeps free before an XDP packet (`XDP_PACKET_HEADROOM`).
 pub const XDP_HEADROOM: usize = 256;
@@ -221,6 +227,11 @@ impl Frame {
         self.end == self.data
     }
 
+    /// Bytes of the buffer before the packet's first byte.
+    pub fn data_offset(&self) -> usize {
+        self.data
+    }
+
     /// Bytes free before the packet (before its metadata, if there is any).
     pub fn headroom(&self) -> usize {
         self.meta
@@ -320,45 +331,28 @@ pub struct PacketCtx {
     pub redirect: Option<Redirect>,
     /// Copies sent by `bpf_clone_redirect`, in order.
     pub clones: Vec<ClonedPacket>,
+    /// The devices, routes and neighbours that helpers may ask about.
+    pub network: Arc<Network>,
 }
 
-/// What an skb knows beyond the fields of `__sk_buff`. Offsets count from the frame's `data` at load, and move with it.
+/// What an skb knows beyond the fields of `__sk_buff`. Offsets are relative to the packet's first byte (`data`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SkbState {
-    /// The MAC header, relative to `data`: 0 for tc, -14 where `data` starts at the network header.
+    /// The MAC header: 0 for tc, -14 where `data` starts at the network header of an Ethernet frame.
     pub mac_offset: i32,
-    /// The network header, relative to `data`.
+    /// The network header.
     pub network_offset: i32,
-    /// Whether a packet arrives (`true`) or leaves: decides who may see the MAC header.
-    pub ingress: bool,
-    /// Checksum state as `skb->ip_summed` has it.
-    pub ip_summed: IpSummed,
-    /// How many checksums after the first are verified (`skb->csum_level`), 0 to 3.
-    pub csum_level: u8,
-    /// The complete checksum (`skb->csum`) when `ip_summed` is `Complete`.
-    pub csum: u32,
+    /// The transport header, once something has set it.
+    pub transport_offset: Option<i32>,
+    /// How many checksums are known to be good: `None` as received (`CHECKSUM_NONE`), else `skb->csum_level` (0 to 3) of
+    /// `CHECKSUM_UNNECESSARY`.
+    pub csum_level: Option<u8>,
     /// `SKB_GSO_*` bits of the packet, zero when it is not a GSO packet.
     pub gso_type: u32,
-    /// Whether `hash` was computed over layer 4.
-    pub l4_hash: bool,
-    /// Whether the program computed `hash` itself.
-    pub sw_hash: bool,
-    /// The device's MTU, which bounds what helpers may grow the packet to.
-    pub mtu: u32,
-}
-
-/// `skb->ip_summed`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum IpSummed {
-    /// `CHECKSUM_NONE`
-    #[default]
-    None,
-    /// `CHECKSUM_UNNECESSARY`
-    Unnecessary,
-    /// `CHECKSUM_COMPLETE`
-    Complete,
-    /// `CHECKSUM_PARTIAL`
-    Partial,
+    /// Whether the packet is inside a tunnel that `bpf_skb_adjust_room` made.
+    pub encapsulation: bool,
+    /// Whether `hash` holds a hash.
+    pub hashed: bool,
 }
 
 impl PacketCtx {
@@ -388,6 +382,7 @@ impl PacketCtx {
             skb: SkbState::default(),
             redirect: None,
             clones: Vec::new(),
+            network: Arc::default(),
         };
         ctx.refresh();
         ctx
@@ -516,6 +511,23 @@ impl PacketCtx {
         (self.frame.bytes.bytes_mut(start, end), back)
     }
 
+    /// What a classic packet load (`LD_ABS`, `LD_IND`) of `width` bytes at `offset` finds, in host order. `offset` counts
+    /// from `data`; from the network header above `SKF_NET_OFF`; from the MAC header above `SKF_LL_OFF`.
+    pub fn classic_load(&self, offset: i32, width: usize) -> Option<u64> {
+        const NET: i32 = -0x10_0000;
+        const LINK: i32 = -0x20_0000;
+        let offset = match offset {
+            0.. => offset,
+            NET.. => (offset - NET).checked_add(self.skb.network_offset)?,
+            LINK.. => (offset - LINK).checked_add(self.skb.mac_offset)?,
+            _ => return None,
+        };
+        let (bytes, data) = self.bytes_with_headers();
+        let at = usize::try_from(i64::try_from(data).ok()? + i64::from(offset)).ok()?;
+        let found = bytes.get(at..at.checked_add(width)?)?;
+        Some(found.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)))
+    }
+
     /// Moves the start of the packet, and its metadata with it, by `delta` bytes (negative: towards the headroom).
     /// `false`, and no change, when the room or the packet does not suffice.
     pub fn move_data(&mut self, delta: i64) -> bool {
@@ -638,6 +650,19 @@ impl PacketCtx {
         self.set_slot(usize::from(f.data_end), base + end);
         self.set_slot(usize::from(f.data_meta), base + meta);
         self.set_slot(usize::from(f.len), end - data);
+    }
+}
+
+/// `skb->protocol` of an Ethernet frame, as it lies in memory: the EtherType, or the kernel's number for frames whose field
+/// is a length (`ETH_P_802_3` for raw 802.3, `ETH_P_802_2` for LLC).
+pub fn ethernet_protocol(frame: &[u8]) -> u16 {
+    let Some(field) = frame.get(12..14) else { return 0 };
+    if u16::from_be_bytes([field[0], field[1]]) >= 0x0600 {
+        return u16::from_ne_bytes([field[0], field[1]]);
+    }
+    match frame.get(14..16) {
+        Some([0xff, 0xff]) => 0x0001u16.to_be(),
+        _ => 0x0004u16.to_be(),
     }
 }
 

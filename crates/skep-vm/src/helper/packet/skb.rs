@@ -1,0 +1,204 @@
+//! What an skb knows besides its bytes: type, hash, timestamp, and the socket, cgroup and tunnel that packets from a file
+//! do not have.
+//!
+//! Invariant: a packet here belongs to no socket, so every question about one gets the kernel's answer for such a packet.
+
+use skep_spec::errno::Errno;
+
+use super::{ether_type, skb};
+use crate::helper::{Call, HelperFn, failure};
+use crate::packet::PacketCtx;
+use crate::trap::Trap;
+
+pub const HELPERS: &[(u32, HelperFn)] = &[
+    (17, zero),            // get_cgroup_classid
+    (20, get_tunnel_key),  //
+    (24, zero),            // get_route_realm
+    (29, get_tunnel_opt),  //
+    (32, skb_change_type), //
+    (33, skb_under_cgroup),
+    (34, get_hash_recalc),
+    (41, set_hash_invalid),
+    (46, get_socket_cookie),
+    (47, get_socket_uid),
+    (48, set_hash),
+    (79, zero), // skb_cgroup_id
+    (83, zero), // skb_ancestor_cgroup_id
+    (84, no_socket),
+    (85, no_socket),
+    (86, sk_release),
+    (97, skb_ecn_set_ce),
+    (99, no_socket),
+    (151, zero), // skb_cgroup_classid
+    (192, skb_set_tstamp),
+];
+
+/// The highest packet type that programs may set or change from (`PACKET_OTHERHOST`).
+const TYPE_MAX: u64 = 3;
+/// The uid of a packet without a socket (`overflowuid`).
+const OVERFLOW_UID: u64 = 65_534;
+
+pub(super) fn clear_hash(packet: &mut PacketCtx) {
+    packet.set_field("hash", 0);
+    packet.skb.hashed = false;
+}
+
+/// Questions about a cgroup, class or realm that the packet is not in.
+fn zero(call: &mut Call<'_, '_>, [ctx, ..]: [u64; 5]) -> Result<u64, Trap> {
+    skb(call, ctx, "a question about an skb's socket")?;
+    Ok(0)
+}
+
+fn get_tunnel_key(call: &mut Call<'_, '_>, [ctx, to, size, ..]: [u64; 5]) -> Result<u64, Trap> {
+    skb(call, ctx, "bpf_skb_get_tunnel_key")?;
+    call.write(to, u64::from(size as u32))?.fill(0);
+    Ok(failure(Errno::EINVAL))
+}
+
+fn get_tunnel_opt(call: &mut Call<'_, '_>, [ctx, to, size, ..]: [u64; 5]) -> Result<u64, Trap> {
+    skb(call, ctx, "bpf_skb_get_tunnel_opt")?;
+    call.write(to, u64::from(size as u32))?.fill(0);
+    Ok(failure(Errno::ENOENT))
+}
+
+fn skb_change_type(call: &mut Call<'_, '_>, [ctx, kind, ..]: [u64; 5]) -> Result<u64, Trap> {
+    let packet = skb(call, ctx, "bpf_skb_change_type")?;
+    let kind = u64::from(kind as u32);
+    if packet.field("pkt_type").unwrap_or(0) > TYPE_MAX || kind > TYPE_MAX {
+        return Ok(failure(Errno::EINVAL));
+    }
+    packet.set_field("pkt_type", kind);
+    Ok(0)
+}
+
+fn skb_under_cgroup(call: &mut Call<'_, '_>, [ctx, map, ..]: [u64; 5]) -> Result<u64, Trap> {
+    call.map(map)?;
+    skb(call, ctx, "bpf_skb_under_cgroup")?;
+    Ok(failure(Errno::ENOENT))
+}
+
+fn get_socket_cookie(call: &mut Call<'_, '_>, [ctx, ..]: [u64; 5]) -> Result<u64, Trap> {
+    skb(call, ctx, "bpf_get_socket_cookie")?;
+    Ok(0)
+}
+
+fn get_socket_uid(call: &mut Call<'_, '_>, [ctx, ..]: [u64; 5]) -> Result<u64, Trap> {
+    skb(call, ctx, "bpf_get_socket_uid")?;
+    Ok(OVERFLOW_UID)
+}
+
+/// `bpf_sk_lookup_tcp` and its kin: no socket listens where packets come from files.
+fn no_socket(call: &mut Call<'_, '_>, [ctx, tuple, size, ..]: [u64; 5]) -> Result<u64, Trap> {
+    call.read(tuple, u64::from(size as u32))?;
+    call.packet_of(ctx, "bpf_sk_lookup")?;
+    Ok(0)
+}
+
+/// No program here ever holds a socket.
+fn sk_release(call: &mut Call<'_, '_>, _: [u64; 5]) -> Result<u64, Trap> {
+    Err(call.bad_argument("bpf_sk_release", "the argument is no socket"))
+}
+
+/// The kernel's hash is keyed with a random number of each boot; this one is the same in every run.
+fn get_hash_recalc(call: &mut Call<'_, '_>, [ctx, ..]: [u64; 5]) -> Result<u64, Trap> {
+    let packet = skb(call, ctx, "bpf_get_hash_recalc")?;
+    if !packet.skb.hashed {
+        let hash = flow_hash(packet);
+        packet.set_field("hash", u64::from(hash));
+        packet.skb.hashed = true;
+    }
+    Ok(packet.field("hash").unwrap_or(0))
+}
+
+fn set_hash(call: &mut Call<'_, '_>, [ctx, hash, ..]: [u64; 5]) -> Result<u64, Trap> {
+    let packet = skb(call, ctx, "bpf_set_hash")?;
+    packet.set_field("hash", u64::from(hash as u32));
+    packet.skb.hashed = true;
+    Ok(0)
+}
+
+fn set_hash_invalid(call: &mut Call<'_, '_>, [ctx, ..]: [u64; 5]) -> Result<u64, Trap> {
+    clear_hash(skb(call, ctx, "bpf_set_hash_invalid")?);
+    Ok(0)
+}
+
+/// A hash over addresses, protocol and ports (of what is not fragmented); never zero, which means "no hash".
+fn flow_hash(packet: &PacketCtx) -> u32 {
+    let at = usize::try_from(packet.skb.network_offset).unwrap_or(0);
+    let bytes = packet.bytes().get(at..).unwrap_or(&[]);
+    let (addresses, protocol, ports) = match packet.field("protocol").unwrap_or(0) as u16 {
+        ether_type::IP if bytes.len() >= 20 => {
+            let header = usize::from(bytes[0] & 0xf) * 4;
+            let whole = u16::from_be_bytes([bytes[6], bytes[7]]) & 0x3fff == 0;
+            (&bytes[12..20], bytes[9], whole.then_some(header))
+        }
+        ether_type::IPV6 if bytes.len() >= 40 => (&bytes[8..40], bytes[6], Some(40)),
+        _ => (&bytes[..0], 0, None),
+    };
+    let ports = match (protocol, ports) {
+        (6 | 17 | 33 | 132 | 136, Some(start)) => bytes.get(start..start + 4).unwrap_or(&[]),
+        _ => &[],
+    };
+    let mut hash = 0xcbf2_9ce4_8422_2325u64;
+    for byte in addresses.iter().chain(&[protocol]).chain(ports) {
+        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
+    }
+    let hash = (hash ^ hash >> 32) as u32;
+    hash.max(1)
+}
+
+/// Marks an IPv4 or IPv6 packet as having met congestion, if it says that it can be.
+fn skb_ecn_set_ce(call: &mut Call<'_, '_>, [ctx, ..]: [u64; 5]) -> Result<u64, Trap> {
+    const CE: u8 = 3;
+    let packet = skb(call, ctx, "bpf_skb_ecn_set_ce")?;
+    let protocol = packet.field("protocol").unwrap_or(0) as u16;
+    let at = usize::try_from(packet.skb.network_offset).unwrap_or(0);
+    let Some(header) = packet.bytes_mut().get_mut(at..) else { return Ok(0) };
+    match protocol {
+        ether_type::IP if header.len() >= 20 => {
+            let tos = header[1];
+            match tos & CE {
+                0 => return Ok(0),
+                CE => return Ok(1),
+                _ => {}
+            }
+            header[1] = tos | CE;
+            // The sum over the header falls by as much as the field grew.
+            let old = u16::from_be_bytes([header[10], header[11]]);
+            let grown = u16::from(header[1] - tos);
+            let (new, borrow) = old.overflowing_sub(grown);
+            header[10..12].copy_from_slice(&(new - u16::from(borrow)).to_be_bytes());
+            Ok(1)
+        }
+        ether_type::IPV6 if header.len() >= 40 => {
+            // The traffic class straddles the first two bytes; its ECN bits are bits 4 and 5 of the second.
+            match header[1] >> 4 & CE {
+                0 => Ok(0),
+                _ => {
+                    header[1] |= CE << 4;
+                    Ok(1)
+                }
+            }
+        }
+        _ => Ok(0),
+    }
+}
+
+fn skb_set_tstamp(call: &mut Call<'_, '_>, [ctx, tstamp, kind, ..]: [u64; 5]) -> Result<u64, Trap> {
+    const REALTIME: u32 = 0;
+    const MONOTONIC: u32 = 1;
+    const TAI: u32 = 2;
+    let packet = skb(call, ctx, "bpf_skb_set_tstamp")?;
+    if !matches!(packet.field("protocol").unwrap_or(0) as u16, ether_type::IP | ether_type::IPV6) {
+        return Ok(failure(Errno::EOPNOTSUPP));
+    }
+    let kind = kind as u32;
+    match kind {
+        REALTIME => {}
+        MONOTONIC | TAI if tstamp != 0 => {}
+        _ => return Ok(failure(Errno::EINVAL)),
+    }
+    packet.set_field("tstamp", tstamp);
+    packet.set_field("tstamp_type", u64::from(kind));
+    Ok(0)
+}
