@@ -525,7 +525,11 @@ impl PacketCtx {
         let (bytes, data) = self.bytes_with_headers();
         let at = usize::try_from(i64::try_from(data).ok()? + i64::from(offset)).ok()?;
         let found = bytes.get(at..at.checked_add(width)?)?;
-        Some(found.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)))
+        Some(
+            found
+                .iter()
+                .fold(0, |value, byte| value << 8 | u64::from(*byte)),
+        )
     }
 
     /// Moves the start of the packet, and its metadata with it, by `delta` bytes (negative: towards the headroom).
@@ -656,7 +660,9 @@ impl PacketCtx {
 /// `skb->protocol` of an Ethernet frame, as it lies in memory: the EtherType, or the kernel's number for frames whose field
 /// is a length (`ETH_P_802_3` for raw 802.3, `ETH_P_802_2` for LLC).
 pub fn ethernet_protocol(frame: &[u8]) -> u16 {
-    let Some(field) = frame.get(12..14) else { return 0 };
+    let Some(field) = frame.get(12..14) else {
+        return 0;
+    };
     if u16::from_be_bytes([field[0], field[1]]) >= 0x0600 {
         return u16::from_ne_bytes([field[0], field[1]]);
     }

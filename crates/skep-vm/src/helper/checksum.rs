@@ -73,7 +73,10 @@ fn field_at(packet: &PacketCtx, offset: u64) -> Result<(usize, u16), Errno> {
     }
 }
 
-fn l3_csum_replace(call: &mut Call<'_, '_>, [ctx, offset, from, to, flags]: [u64; 5]) -> Result<u64, Trap> {
+fn l3_csum_replace(
+    call: &mut Call<'_, '_>,
+    [ctx, offset, from, to, flags]: [u64; 5],
+) -> Result<u64, Trap> {
     let packet = call.packet_of(ctx, "bpf_l3_csum_replace")?;
     if flags & !FIELD_MASK != 0 {
         return Ok(failure(Errno::EINVAL));
@@ -93,7 +96,10 @@ fn l3_csum_replace(call: &mut Call<'_, '_>, [ctx, offset, from, to, flags]: [u64
     Ok(0)
 }
 
-fn l4_csum_replace(call: &mut Call<'_, '_>, [ctx, offset, from, to, flags]: [u64; 5]) -> Result<u64, Trap> {
+fn l4_csum_replace(
+    call: &mut Call<'_, '_>,
+    [ctx, offset, from, to, flags]: [u64; 5],
+) -> Result<u64, Trap> {
     let packet = call.packet_of(ctx, "bpf_l4_csum_replace")?;
     if flags & !(FIELD_MASK | PSEUDO_HEADER | MARK_MANGLED_0 | MARK_ENFORCE | IPV6) != 0 {
         return Ok(failure(Errno::EINVAL));
@@ -120,13 +126,24 @@ fn l4_csum_replace(call: &mut Call<'_, '_>, [ctx, offset, from, to, flags]: [u64
     Ok(0)
 }
 
-fn csum_diff(call: &mut Call<'_, '_>, [from, from_size, to, to_size, seed]: [u64; 5]) -> Result<u64, Trap> {
+fn csum_diff(
+    call: &mut Call<'_, '_>,
+    [from, from_size, to, to_size, seed]: [u64; 5],
+) -> Result<u64, Trap> {
     let (from_size, to_size, seed) = (from_size as u32, to_size as u32, seed as u32);
     if (from_size | to_size) & 3 != 0 {
         return Ok(failure(Errno::EINVAL));
     }
-    let old = if from_size > 0 { sum(call.read(from, u64::from(from_size))?, 0) } else { 0 };
-    let new = if to_size > 0 { sum(call.read(to, u64::from(to_size))?, seed) } else { seed };
+    let old = if from_size > 0 {
+        sum(call.read(from, u64::from(from_size))?, 0)
+    } else {
+        0
+    };
+    let new = if to_size > 0 {
+        sum(call.read(to, u64::from(to_size))?, seed)
+    } else {
+        seed
+    };
     let difference = if from_size > 0 { add(new, !old) } else { new };
     Ok(u64::from(fold(difference)))
 }

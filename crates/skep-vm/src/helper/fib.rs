@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use skep_spec::context::skb::slot;
 use skep_spec::errno::Errno;
 
 use super::{Call, HelperFn, failure};
@@ -51,24 +52,33 @@ mod at {
     pub const DMAC: usize = 58;
 }
 
-fn fib_lookup(call: &mut Call<'_, '_>, [ctx, params, len, flags, _]: [u64; 5]) -> Result<u64, Trap> {
+fn fib_lookup(
+    call: &mut Call<'_, '_>,
+    [ctx, params, len, flags, _]: [u64; 5],
+) -> Result<u64, Trap> {
     let len = len as u32 as i32;
     let packet = call.packet_of(ctx, "bpf_fib_lookup")?;
     let network = packet.network.clone();
-    let (is_skb, packet_len) = (packet.kind() == PacketKind::Skb, packet.frame().len() as u64);
+    let (is_skb, packet_len) = (
+        packet.kind() == PacketKind::Skb,
+        packet.frame().len() as u64,
+    );
     let flags = u64::from(flags as u32);
     if len < PARAMS as i32 || flags & !FLAGS != 0 {
         return Ok(failure(Errno::EINVAL));
     }
     let block = call.write(params, PARAMS as u64)?;
-    let Some(block) = block.first_chunk_mut::<PARAMS>() else { return Ok(failure(Errno::EINVAL)) };
+    let Some(block) = block.first_chunk_mut::<PARAMS>() else {
+        return Ok(failure(Errno::EINVAL));
+    };
     Ok(lookup(&network, block, flags, is_skb.then_some(packet_len)))
 }
 
 /// The lookup proper: changes the parameters and answers as the helper does. An skb's length is checked against the route's
 /// device where the program gave no length.
 fn lookup(network: &Network, p: &mut [u8; PARAMS], flags: u64, skb_len: Option<u64>) -> u64 {
-    let u32_at = |p: &[u8; PARAMS], at: usize| u32::from_ne_bytes([p[at], p[at + 1], p[at + 2], p[at + 3]]);
+    let u32_at =
+        |p: &[u8; PARAMS], at: usize| u32::from_ne_bytes([p[at], p[at + 1], p[at + 2], p[at + 3]]);
     let mut octets = [0u8; 16];
     octets.copy_from_slice(&p[at::DST..at::DST + 16]);
     let destination = match p[at::FAMILY] {
@@ -83,7 +93,9 @@ fn lookup(network: &Network, p: &mut [u8; PARAMS], flags: u64, skb_len: Option<u
     if flags & TBID != 0 {
         return answer::NOT_FWDED;
     }
-    let Some(route) = network.route(destination) else { return answer::NOT_FWDED };
+    let Some(route) = network.route(destination) else {
+        return answer::NOT_FWDED;
+    };
     let (ifindex, gateway) = match route.kind {
         RouteKind::Unicast { ifindex, gateway } => (ifindex, gateway),
         RouteKind::Local => return answer::NOT_FWDED,
@@ -91,7 +103,9 @@ fn lookup(network: &Network, p: &mut [u8; PARAMS], flags: u64, skb_len: Option<u
         RouteKind::Unreachable => return answer::UNREACHABLE,
         RouteKind::Prohibit => return answer::PROHIBIT,
     };
-    let Some(device) = network.device(ifindex) else { return answer::NOT_FWDED };
+    let Some(device) = network.device(ifindex) else {
+        return answer::NOT_FWDED;
+    };
     let total = u16::from_ne_bytes([p[at::TOT_LEN], p[at::TOT_LEN + 1]]);
     let checked = match skb_len {
         None => u64::from(total),
@@ -126,7 +140,9 @@ fn lookup(network: &Network, p: &mut [u8; PARAMS], flags: u64, skb_len: Option<u
         }
     }
     if flags & SKIP_NEIGH == 0 {
-        let Some(mac) = network.neighbour(ifindex, next_hop) else { return answer::NO_NEIGH };
+        let Some(mac) = network.neighbour(ifindex, next_hop) else {
+            return answer::NO_NEIGH;
+        };
         p[at::DMAC..at::DMAC + 6].copy_from_slice(&mac);
         p[at::SMAC..at::SMAC + 6].copy_from_slice(&device.mac);
     }
@@ -139,7 +155,10 @@ const MTU_OK: u64 = 0;
 const MTU_FRAG_NEEDED: u64 = 1;
 const CHECK_SEGMENTS: u64 = 1;
 
-fn check_mtu(call: &mut Call<'_, '_>, [ctx, ifindex, mtu_len, len_diff, flags]: [u64; 5]) -> Result<u64, Trap> {
+fn check_mtu(
+    call: &mut Call<'_, '_>,
+    [ctx, ifindex, mtu_len, len_diff, flags]: [u64; 5],
+) -> Result<u64, Trap> {
     let wanted = call.write(mtu_len, 4)?;
     let given = u32::from_ne_bytes([wanted[0], wanted[1], wanted[2], wanted[3]]);
     let packet = call.packet_of(ctx, "bpf_check_mtu")?;
@@ -154,14 +173,17 @@ fn check_mtu(call: &mut Call<'_, '_>, [ctx, ifindex, mtu_len, len_diff, flags]: 
         0 => packet.field(own).unwrap_or(0) as u32,
         other => other,
     };
-    let Some(mtu) = packet.network.device(ifindex).map(|d| d.mtu) else { return Ok(failure(Errno::ENODEV)) };
-    let len = if given != 0 { i64::from(given) + ETH_HLEN } else { packet.frame().len() as i64 };
+    let Some(mtu) = packet.network.device(ifindex).map(|d| d.mtu) else {
+        return Ok(failure(Errno::ENODEV));
+    };
+    let len = if given != 0 {
+        i64::from(given) + ETH_HLEN
+    } else {
+        packet.frame().len() as i64
+    };
     let fits = len + diff <= i64::from(mtu) + ETH_HLEN;
     // A GSO packet is cut into segments before it leaves.
-    let gso = is_skb && packet.field("gso_size").is_some_and(|size| size != 0);
+    let gso = is_skb && (packet.slot(slot::GSO_SIZE) != 0);
     call.write(mtu_len, 4)?.copy_from_slice(&mtu.to_ne_bytes());
     Ok(if fits || gso { MTU_OK } else { MTU_FRAG_NEEDED })
 }
-
-#[cfg(test)]
-mod tests;

@@ -17,9 +17,13 @@ use crate::packet::PacketCtx;
 use crate::program::Program;
 use crate::trap::{Trap, TrapCause};
 
+mod checksum;
+mod fib;
 mod loops;
+mod packet;
 mod print;
 mod random;
+mod redirect;
 mod tail_call;
 mod time;
 
@@ -30,9 +34,17 @@ pub type HelperFn = fn(&mut Call<'_, '_>, [u64; 5]) -> Result<u64, Trap>;
 
 /// All families, in no order.
 const FAMILIES: &[&[(u32, HelperFn)]] = &[
+    checksum::HELPERS,
+    fib::HELPERS,
     loops::HELPERS,
+    packet::XDP,
+    packet::BYTES,
+    packet::RESIZE,
+    packet::SKB,
+    packet::VLAN,
     print::HELPERS,
     random::HELPERS,
+    redirect::HELPERS,
     tail_call::HELPERS,
     time::HELPERS,
 ];

@@ -14,10 +14,12 @@ mod resize;
 mod skb;
 mod vlan;
 
-/// All families of packet helpers but checksums, redirects and lookups.
-pub const HELPERS: &[&[(u32, HelperFn)]] = &[XDP, bytes::HELPERS, resize::HELPERS, skb::HELPERS, vlan::HELPERS];
+pub use bytes::HELPERS as BYTES;
+pub use resize::HELPERS as RESIZE;
+pub use skb::HELPERS as SKB;
+pub use vlan::HELPERS as VLAN;
 
-const XDP: &[(u32, HelperFn)] = &[
+pub const XDP: &[(u32, HelperFn)] = &[
     (44, xdp_adjust_head),
     (54, xdp_adjust_meta),
     (65, xdp_adjust_tail),
@@ -39,7 +41,11 @@ mod ether_type {
 const SKB_LEN_MAX: usize = 16_064;
 
 /// The packet of an XDP program.
-fn xdp<'c>(call: &'c mut Call<'_, '_>, ctx: u64, helper: &'static str) -> Result<&'c mut PacketCtx, Trap> {
+fn xdp<'c>(
+    call: &'c mut Call<'_, '_>,
+    ctx: u64,
+    helper: &'static str,
+) -> Result<&'c mut PacketCtx, Trap> {
     let is_skb = call.packet_of(ctx, helper)?.kind() == PacketKind::Skb;
     if is_skb {
         return Err(call.bad_argument(helper, "the packet is an skb, not an XDP buffer"));
@@ -48,7 +54,11 @@ fn xdp<'c>(call: &'c mut Call<'_, '_>, ctx: u64, helper: &'static str) -> Result
 }
 
 /// The packet of a program that gets an skb.
-fn skb<'c>(call: &'c mut Call<'_, '_>, ctx: u64, helper: &'static str) -> Result<&'c mut PacketCtx, Trap> {
+fn skb<'c>(
+    call: &'c mut Call<'_, '_>,
+    ctx: u64,
+    helper: &'static str,
+) -> Result<&'c mut PacketCtx, Trap> {
     let is_skb = call.packet_of(ctx, helper)?.kind() == PacketKind::Skb;
     if !is_skb {
         return Err(call.bad_argument(helper, "the packet is an XDP buffer, not an skb"));
@@ -57,9 +67,19 @@ fn skb<'c>(call: &'c mut Call<'_, '_>, ctx: u64, helper: &'static str) -> Result
 }
 
 /// Copies `len` packet bytes, which start `at` after the first byte of the packet with its headers, to program memory.
-fn copy_out(call: &mut Call<'_, '_>, ctx: u64, at: usize, to: u64, len: u64, helper: &'static str) -> Result<bool, Trap> {
+fn copy_out(
+    call: &mut Call<'_, '_>,
+    ctx: u64,
+    at: usize,
+    to: u64,
+    len: u64,
+    helper: &'static str,
+) -> Result<bool, Trap> {
     let (bytes, _) = call.packet_of(ctx, helper)?.bytes_with_headers();
-    let Some(from) = usize::try_from(len).ok().and_then(|n| bytes.get(at..at.checked_add(n)?)) else {
+    let Some(from) = usize::try_from(len)
+        .ok()
+        .and_then(|n| bytes.get(at..at.checked_add(n)?))
+    else {
         return Ok(false);
     };
     let from = from.as_ptr();
@@ -71,7 +91,14 @@ fn copy_out(call: &mut Call<'_, '_>, ctx: u64, at: usize, to: u64, len: u64, hel
 }
 
 /// Copies program memory over packet bytes; the range must have been checked.
-fn copy_in(call: &mut Call<'_, '_>, ctx: u64, at: usize, from: u64, len: u64, helper: &'static str) -> Result<(), Trap> {
+fn copy_in(
+    call: &mut Call<'_, '_>,
+    ctx: u64,
+    at: usize,
+    from: u64,
+    len: u64,
+    helper: &'static str,
+) -> Result<(), Trap> {
     let from = call.read(from, len)?;
     let (from, n) = (from.as_ptr(), from.len());
     if let Some(to) = call.packet_of(ctx, helper)?.bytes_mut().get_mut(at..at + n) {
@@ -138,27 +165,44 @@ fn xdp_range(packet: &PacketCtx, offset: u64, len: u64) -> Result<(), Errno> {
     Ok(())
 }
 
-fn xdp_load_bytes(call: &mut Call<'_, '_>, [ctx, offset, to, len, _]: [u64; 5]) -> Result<u64, Trap> {
+fn xdp_load_bytes(
+    call: &mut Call<'_, '_>,
+    [ctx, offset, to, len, _]: [u64; 5],
+) -> Result<u64, Trap> {
     let found = xdp_range(xdp(call, ctx, "bpf_xdp_load_bytes")?, offset, len);
     let len = u64::from(len as u32);
     if found.is_ok() {
-        copy_out(call, ctx, offset as u32 as usize, to, len, "bpf_xdp_load_bytes")?;
+        copy_out(
+            call,
+            ctx,
+            offset as u32 as usize,
+            to,
+            len,
+            "bpf_xdp_load_bytes",
+        )?;
     } else {
         call.write(to, len)?;
     }
     Ok(status(found))
 }
 
-fn xdp_store_bytes(call: &mut Call<'_, '_>, [ctx, offset, from, len, _]: [u64; 5]) -> Result<u64, Trap> {
+fn xdp_store_bytes(
+    call: &mut Call<'_, '_>,
+    [ctx, offset, from, len, _]: [u64; 5],
+) -> Result<u64, Trap> {
     let found = xdp_range(xdp(call, ctx, "bpf_xdp_store_bytes")?, offset, len);
     let len = u64::from(len as u32);
     if found.is_ok() {
-        copy_in(call, ctx, offset as u32 as usize, from, len, "bpf_xdp_store_bytes")?;
+        copy_in(
+            call,
+            ctx,
+            offset as u32 as usize,
+            from,
+            len,
+            "bpf_xdp_store_bytes",
+        )?;
     } else {
         call.read(from, len)?;
     }
     Ok(status(found))
 }
-
-#[cfg(test)]
-mod tests;

@@ -3,6 +3,7 @@
 //! Invariants: a helper only notes the wish in the packet; the host carries it out when the verdict is "redirect", and
 //! says what had nowhere to go.
 
+use skep_spec::context::skb::slot;
 use skep_spec::errno::Errno;
 use skep_spec::map::MapType;
 
@@ -11,8 +12,13 @@ use crate::map::Map;
 use crate::packet::{ClonedPacket, EntryKind, PacketKind, Redirect, RedirectEntry, RedirectTarget};
 use crate::trap::Trap;
 
-pub const HELPERS: &[(u32, HelperFn)] =
-    &[(13, clone_redirect), (23, redirect), (51, redirect_map), (152, redirect_neigh), (155, redirect_peer)];
+pub const HELPERS: &[(u32, HelperFn)] = &[
+    (13, clone_redirect),
+    (23, redirect),
+    (51, redirect_map),
+    (152, redirect_neigh),
+    (155, redirect_peer),
+];
 
 const XDP_ABORTED: u64 = 0;
 const XDP_REDIRECT: u64 = 4;
@@ -38,7 +44,10 @@ fn redirect(call: &mut Call<'_, '_>, [ifindex, flags, ..]: [u64; 5]) -> Result<u
     if flags & !allowed != 0 {
         return Ok(refused);
     }
-    packet.redirect = Some(Redirect { target: RedirectTarget::Interface(ifindex as u32), flags });
+    packet.redirect = Some(Redirect {
+        target: RedirectTarget::Interface(ifindex as u32),
+        flags,
+    });
     Ok(redirected)
 }
 
@@ -49,11 +58,17 @@ fn redirect_peer(call: &mut Call<'_, '_>, [ifindex, flags, ..]: [u64; 5]) -> Res
     if flags != 0 {
         return Ok(TC_ACT_SHOT);
     }
-    packet.redirect = Some(Redirect { target: RedirectTarget::Peer(ifindex as u32), flags });
+    packet.redirect = Some(Redirect {
+        target: RedirectTarget::Peer(ifindex as u32),
+        flags,
+    });
     Ok(TC_ACT_REDIRECT)
 }
 
-fn redirect_neigh(call: &mut Call<'_, '_>, [ifindex, params, len, flags, _]: [u64; 5]) -> Result<u64, Trap> {
+fn redirect_neigh(
+    call: &mut Call<'_, '_>,
+    [ifindex, params, len, flags, _]: [u64; 5],
+) -> Result<u64, Trap> {
     let len = u64::from(len as u32);
     call.read(params, len)?;
     let Some(packet) = call.packet() else {
@@ -62,24 +77,34 @@ fn redirect_neigh(call: &mut Call<'_, '_>, [ifindex, params, len, flags, _]: [u6
     if (len != 0 && len < NEIGHBOUR_SIZE) || flags != 0 {
         return Ok(TC_ACT_SHOT);
     }
-    packet.redirect = Some(Redirect { target: RedirectTarget::Neighbour(ifindex as u32), flags });
+    packet.redirect = Some(Redirect {
+        target: RedirectTarget::Neighbour(ifindex as u32),
+        flags,
+    });
     Ok(TC_ACT_REDIRECT)
 }
 
-fn clone_redirect(call: &mut Call<'_, '_>, [ctx, ifindex, flags, ..]: [u64; 5]) -> Result<u64, Trap> {
+fn clone_redirect(
+    call: &mut Call<'_, '_>,
+    [ctx, ifindex, flags, ..]: [u64; 5],
+) -> Result<u64, Trap> {
     let packet = call.packet_of(ctx, "bpf_clone_redirect")?;
     let ifindex = ifindex as u32;
     if flags & !INGRESS != 0 {
         return Ok(failure(Errno::EINVAL));
     }
-    if packet.field("gso_size").is_some_and(|size| size != 0) && packet.skb.gso_type == 0 {
+    if (packet.slot(slot::GSO_SIZE) != 0) && packet.skb.gso_type == 0 {
         return Ok(failure(Errno::EBADMSG));
     }
     if packet.network.device(ifindex).is_none() {
         return Ok(failure(Errno::EINVAL));
     }
     let bytes = packet.bytes().to_vec();
-    packet.clones.push(ClonedPacket { ifindex, flags, bytes });
+    packet.clones.push(ClonedPacket {
+        ifindex,
+        flags,
+        bytes,
+    });
     Ok(0)
 }
 
@@ -106,7 +131,12 @@ fn entry(map: &dyn Map, kind: EntryKind, key: u32, cpu: u32) -> Option<RedirectE
     if first == 0 {
         return None;
     }
-    Some(RedirectEntry { kind, key, value: first, program: if size >= 8 { word(4) } else { 0 } })
+    Some(RedirectEntry {
+        kind,
+        key,
+        value: first,
+        program: if size >= 8 { word(4) } else { 0 },
+    })
 }
 
 fn redirect_map(call: &mut Call<'_, '_>, [map, key, flags, ..]: [u64; 5]) -> Result<u64, Trap> {
@@ -118,7 +148,11 @@ fn redirect_map(call: &mut Call<'_, '_>, [map, key, flags, ..]: [u64; 5]) -> Res
     let Some(packet) = call.packet() else {
         return Err(call.bad_argument("bpf_redirect_map", "there is no packet to redirect"));
     };
-    let allowed = if kind == EntryKind::Device { BROADCAST | EXCLUDE_INGRESS } else { 0 };
+    let allowed = if kind == EntryKind::Device {
+        BROADCAST | EXCLUDE_INGRESS
+    } else {
+        0
+    };
     if flags & !(ACTION_MASK | allowed) != 0 {
         return Ok(XDP_ABORTED);
     }
@@ -128,7 +162,9 @@ fn redirect_map(call: &mut Call<'_, '_>, [map, key, flags, ..]: [u64; 5]) -> Res
         let mut at: Option<Vec<u8>> = None;
         let mut next = Vec::new();
         while map.next_key(at.as_deref(), &mut next).is_ok() {
-            let Ok(key) = <[u8; 4]>::try_from(&next[..]) else { break };
+            let Ok(key) = <[u8; 4]>::try_from(&next[..]) else {
+                break;
+            };
             if let Some(found) = entry(map, kind, u32::from_ne_bytes(key), cpu)
                 && (flags & EXCLUDE_INGRESS == 0 || found.value != ingress)
             {
@@ -136,12 +172,18 @@ fn redirect_map(call: &mut Call<'_, '_>, [map, key, flags, ..]: [u64; 5]) -> Res
             }
             at = Some(std::mem::take(&mut next));
         }
-        packet.redirect = Some(Redirect { target: RedirectTarget::Broadcast(entries), flags });
+        packet.redirect = Some(Redirect {
+            target: RedirectTarget::Broadcast(entries),
+            flags,
+        });
         return Ok(XDP_REDIRECT);
     }
     match entry(map, kind, key as u32, cpu) {
         Some(found) => {
-            packet.redirect = Some(Redirect { target: RedirectTarget::Entry(found), flags });
+            packet.redirect = Some(Redirect {
+                target: RedirectTarget::Entry(found),
+                flags,
+            });
             Ok(XDP_REDIRECT)
         }
         None => {

@@ -75,8 +75,17 @@ pub struct Network {
 
 impl Default for Network {
     fn default() -> Network {
-        let loopback = Device { ifindex: 1, name: "lo".to_owned(), mtu: 65_536, mac: [0; 6] };
-        Network { devices: vec![loopback], routes: Vec::new(), neighbours: Vec::new() }
+        let loopback = Device {
+            ifindex: 1,
+            name: "lo".to_owned(),
+            mtu: 65_536,
+            mac: [0; 6],
+        };
+        Network {
+            devices: vec![loopback],
+            routes: Vec::new(),
+            neighbours: Vec::new(),
+        }
     }
 }
 
@@ -96,7 +105,10 @@ impl Network {
 
     /// The link-layer address of `address` behind a device.
     pub fn neighbour(&self, ifindex: u32, address: IpAddr) -> Option<[u8; 6]> {
-        self.neighbours.iter().find(|n| n.ifindex == ifindex && n.address == address).map(|n| n.mac)
+        self.neighbours
+            .iter()
+            .find(|n| n.ifindex == ifindex && n.address == address)
+            .map(|n| n.mac)
     }
 }
 

@@ -6,8 +6,12 @@ use super::{copy_in, copy_out, skb};
 use crate::helper::{Call, HelperFn, failure};
 use crate::trap::Trap;
 
-pub const HELPERS: &[(u32, HelperFn)] =
-    &[(9, skb_store_bytes), (26, skb_load_bytes), (39, skb_pull_data), (68, skb_load_bytes_relative)];
+pub const HELPERS: &[(u32, HelperFn)] = &[
+    (9, skb_store_bytes),
+    (26, skb_load_bytes),
+    (39, skb_pull_data),
+    (68, skb_load_bytes_relative),
+];
 
 /// `BPF_F_RECOMPUTE_CSUM`: without effect here, since packets carry no complete checksum.
 const RECOMPUTE_CSUM: u64 = 1;
@@ -17,7 +21,10 @@ const START_MAC: u32 = 0;
 const START_NET: u32 = 1;
 const INT_MAX: u64 = i32::MAX as u64;
 
-fn skb_store_bytes(call: &mut Call<'_, '_>, [ctx, offset, from, len, flags]: [u64; 5]) -> Result<u64, Trap> {
+fn skb_store_bytes(
+    call: &mut Call<'_, '_>,
+    [ctx, offset, from, len, flags]: [u64; 5],
+) -> Result<u64, Trap> {
     const NAME: &str = "bpf_skb_store_bytes";
     let (offset, len) = (u64::from(offset as u32), u64::from(len as u32));
     let packet_len = skb(call, ctx, NAME)?.frame().len() as u64;
@@ -35,7 +42,10 @@ fn skb_store_bytes(call: &mut Call<'_, '_>, [ctx, offset, from, len, flags]: [u6
     Ok(0)
 }
 
-fn skb_load_bytes(call: &mut Call<'_, '_>, [ctx, offset, to, len, _]: [u64; 5]) -> Result<u64, Trap> {
+fn skb_load_bytes(
+    call: &mut Call<'_, '_>,
+    [ctx, offset, to, len, _]: [u64; 5],
+) -> Result<u64, Trap> {
     const NAME: &str = "bpf_skb_load_bytes";
     let (offset, len) = (u64::from(offset as u32), u64::from(len as u32));
     let (_, data) = skb(call, ctx, NAME)?.bytes_with_headers();
@@ -46,7 +56,10 @@ fn skb_load_bytes(call: &mut Call<'_, '_>, [ctx, offset, to, len, _]: [u64; 5]) 
     Ok(failure(Errno::EFAULT))
 }
 
-fn skb_load_bytes_relative(call: &mut Call<'_, '_>, [ctx, offset, to, len, start]: [u64; 5]) -> Result<u64, Trap> {
+fn skb_load_bytes_relative(
+    call: &mut Call<'_, '_>,
+    [ctx, offset, to, len, start]: [u64; 5],
+) -> Result<u64, Trap> {
     const NAME: &str = "bpf_skb_load_bytes_relative";
     let (offset, len) = (i64::from(offset as u32), u64::from(len as u32));
     let packet = skb(call, ctx, NAME)?;

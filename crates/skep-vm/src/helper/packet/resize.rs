@@ -1,5 +1,6 @@
 //! Growing and shrinking an skb: at its ends, and between its headers.
 
+use skep_spec::context::skb::slot;
 use skep_spec::errno::Errno;
 
 use super::{ETH_HLEN, SKB_LEN_MAX, ether_type, int, skb};
@@ -8,8 +9,12 @@ use crate::helper::{Call, HelperFn, failure, status};
 use crate::packet::PacketCtx;
 use crate::trap::Trap;
 
-pub const HELPERS: &[(u32, HelperFn)] =
-    &[(31, skb_change_proto), (38, skb_change_tail), (43, skb_change_head), (50, skb_adjust_room)];
+pub const HELPERS: &[(u32, HelperFn)] = &[
+    (31, skb_change_proto),
+    (38, skb_change_tail),
+    (43, skb_change_head),
+    (50, skb_adjust_room),
+];
 
 const IPV4_HEADER: usize = 20;
 const IPV6_HEADER: usize = 40;
@@ -51,11 +56,11 @@ const ROOM_NET: u64 = 0;
 const ROOM_MAC: u64 = 1;
 
 fn is_gso(packet: &PacketCtx) -> bool {
-    packet.field("gso_size").is_some_and(|size| size != 0)
+    packet.slot(slot::GSO_SIZE) != 0
 }
 
 fn protocol(packet: &PacketCtx) -> u16 {
-    packet.field("protocol").unwrap_or(0) as u16
+    packet.slot(slot::PROTOCOL) as u16
 }
 
 /// Length of what lies before the network header and behind the MAC header's start.
@@ -81,8 +86,8 @@ fn skb_change_tail(call: &mut Call<'_, '_>, [ctx, len, flags, ..]: [u64; 5]) -> 
         return Ok(failure(Errno::ENOMEM));
     }
     if is_gso(packet) {
-        packet.set_field("gso_size", 0);
-        packet.set_field("gso_segs", 0);
+        packet.set_slot(slot::GSO_SIZE, 0);
+        packet.set_slot(slot::GSO_SEGS, 0);
         packet.skb.gso_type = 0;
     }
     Ok(0)
@@ -108,23 +113,42 @@ fn skb_change_head(call: &mut Call<'_, '_>, [ctx, room, flags, ..]: [u64; 5]) ->
 
 /// Opens `len` zeroed bytes behind the first `at`. All headers keep their distance from the packet's start.
 fn push(packet: &mut PacketCtx, at: usize, len: usize) -> Result<(), Errno> {
-    if packet.move_header(at, len as i64) { Ok(()) } else { Err(Errno::ENOMEM) }
+    if packet.move_header(at, len as i64) {
+        Ok(())
+    } else {
+        Err(Errno::ENOMEM)
+    }
 }
 
 /// Closes `len` bytes behind the first `at`.
 fn pop(packet: &mut PacketCtx, at: usize, len: usize) -> Result<(), Errno> {
-    if packet.move_header(at, -(len as i64)) { Ok(()) } else { Err(Errno::ENOMEM) }
+    if packet.move_header(at, -(len as i64)) {
+        Ok(())
+    } else {
+        Err(Errno::ENOMEM)
+    }
 }
 
-fn skb_change_proto(call: &mut Call<'_, '_>, [ctx, proto, flags, ..]: [u64; 5]) -> Result<u64, Trap> {
+fn skb_change_proto(
+    call: &mut Call<'_, '_>,
+    [ctx, proto, flags, ..]: [u64; 5],
+) -> Result<u64, Trap> {
     let packet = skb(call, ctx, "bpf_skb_change_proto")?;
     if flags != 0 {
         return Ok(failure(Errno::EINVAL));
     }
     let at = mac_header_len(packet);
     let (done, old, new) = match (protocol(packet), proto as u16) {
-        (ether_type::IP, ether_type::IPV6) => (push(packet, at, IPV6_HEADER - IPV4_HEADER), gso::TCPV4, gso::TCPV6),
-        (ether_type::IPV6, ether_type::IP) => (pop(packet, at, IPV6_HEADER - IPV4_HEADER), gso::TCPV6, gso::TCPV4),
+        (ether_type::IP, ether_type::IPV6) => (
+            push(packet, at, IPV6_HEADER - IPV4_HEADER),
+            gso::TCPV4,
+            gso::TCPV6,
+        ),
+        (ether_type::IPV6, ether_type::IP) => (
+            pop(packet, at, IPV6_HEADER - IPV4_HEADER),
+            gso::TCPV6,
+            gso::TCPV4,
+        ),
         _ => return Ok(failure(Errno::ENOTSUPP)),
     };
     if let Err(errno) = done {
@@ -137,14 +161,22 @@ fn skb_change_proto(call: &mut Call<'_, '_>, [ctx, proto, flags, ..]: [u64; 5]) 
         }
         *kind |= gso::DODGY;
     }
-    packet.set_field("protocol", u64::from(proto as u16));
+    packet.set_slot(slot::PROTOCOL, u64::from(proto as u16));
     clear_hash(packet);
     Ok(0)
 }
 
-fn skb_adjust_room(call: &mut Call<'_, '_>, [ctx, diff, mode, flags, _]: [u64; 5]) -> Result<u64, Trap> {
+fn skb_adjust_room(
+    call: &mut Call<'_, '_>,
+    [ctx, diff, mode, flags, _]: [u64; 5],
+) -> Result<u64, Trap> {
     let packet = skb(call, ctx, "bpf_skb_adjust_room")?;
-    Ok(status(adjust_room(packet, int(diff), u64::from(mode as u32), flags)))
+    Ok(status(adjust_room(
+        packet,
+        int(diff),
+        u64::from(mode as u32),
+        flags,
+    )))
 }
 
 fn adjust_room(packet: &mut PacketCtx, diff: i64, mode: u64, flags: u64) -> Result<(), Errno> {
@@ -183,7 +215,11 @@ fn adjust_room(packet: &mut PacketCtx, diff: i64, mode: u64, flags: u64) -> Resu
     if (shrink && too_small) || (!shrink && len + amount > SKB_LEN_MAX && !is_gso(packet)) {
         return Err(Errno::ENOTSUPP);
     }
-    if shrink { net_shrink(packet, at, amount, flags)? } else { net_grow(packet, at, amount, flags)? }
+    if shrink {
+        net_shrink(packet, at, amount, flags)?
+    } else {
+        net_grow(packet, at, amount, flags)?
+    }
     if flags & flag::NO_CSUM_RESET == 0 {
         packet.skb.csum_level = None;
     }
@@ -230,7 +266,10 @@ fn net_grow(packet: &mut PacketCtx, at: usize, amount: usize, flags: u64) -> Res
             let header = if v6 { IPV6_HEADER } else { IPV4_HEADER };
             packet.skb.transport_offset = Some((mac_header_len(packet) + header) as i32);
         }
-        packet.set_field("protocol", u64::from(if v6 { ether_type::IPV6 } else { ether_type::IP }));
+        packet.set_slot(
+            slot::PROTOCOL,
+            u64::from(if v6 { ether_type::IPV6 } else { ether_type::IP }),
+        );
     }
     resized_gso(packet, flags, -(amount as i64));
     Ok(())
@@ -243,10 +282,10 @@ fn net_shrink(packet: &mut PacketCtx, at: usize, amount: usize, flags: u64) -> R
     check_gso(packet, flags)?;
     pop(packet, at, amount)?;
     match flags & flag::DECAP_L3 {
-        flag::DECAP_L3_IPV6 => packet.set_field("protocol", u64::from(ether_type::IPV6)),
-        flag::DECAP_L3_IPV4 => packet.set_field("protocol", u64::from(ether_type::IP)),
-        _ => true,
-    };
+        flag::DECAP_L3_IPV6 => packet.set_slot(slot::PROTOCOL, u64::from(ether_type::IPV6)),
+        flag::DECAP_L3_IPV4 => packet.set_slot(slot::PROTOCOL, u64::from(ether_type::IP)),
+        _ => {}
+    }
     resized_gso(packet, flags, amount as i64);
     Ok(())
 }
@@ -257,9 +296,9 @@ fn resized_gso(packet: &mut PacketCtx, flags: u64, change: i64) {
         return;
     }
     packet.skb.gso_type |= gso::DODGY;
-    packet.set_field("gso_segs", 0);
+    packet.set_slot(slot::GSO_SEGS, 0);
     if flags & flag::FIXED_GSO == 0 {
-        let size = packet.field("gso_size").unwrap_or(0) as i64 + change;
-        packet.set_field("gso_size", u64::from(size as u16));
+        let size = packet.slot(slot::GSO_SIZE) as i64 + change;
+        packet.set_slot(slot::GSO_SIZE, u64::from(size as u16));
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! Invariant: a packet here belongs to no socket, so every question about one gets the kernel's answer for such a packet.
 
+use skep_spec::context::skb::slot;
 use skep_spec::errno::Errno;
 
 use super::{ether_type, skb};
@@ -39,7 +40,7 @@ const TYPE_MAX: u64 = 3;
 const OVERFLOW_UID: u64 = 65_534;
 
 pub(super) fn clear_hash(packet: &mut PacketCtx) {
-    packet.set_field("hash", 0);
+    packet.set_slot(slot::HASH, 0);
     packet.skb.hashed = false;
 }
 
@@ -64,10 +65,10 @@ fn get_tunnel_opt(call: &mut Call<'_, '_>, [ctx, to, size, ..]: [u64; 5]) -> Res
 fn skb_change_type(call: &mut Call<'_, '_>, [ctx, kind, ..]: [u64; 5]) -> Result<u64, Trap> {
     let packet = skb(call, ctx, "bpf_skb_change_type")?;
     let kind = u64::from(kind as u32);
-    if packet.field("pkt_type").unwrap_or(0) > TYPE_MAX || kind > TYPE_MAX {
+    if packet.slot(slot::PKT_TYPE) > TYPE_MAX || kind > TYPE_MAX {
         return Ok(failure(Errno::EINVAL));
     }
-    packet.set_field("pkt_type", kind);
+    packet.set_slot(slot::PKT_TYPE, kind);
     Ok(0)
 }
 
@@ -104,15 +105,15 @@ fn get_hash_recalc(call: &mut Call<'_, '_>, [ctx, ..]: [u64; 5]) -> Result<u64, 
     let packet = skb(call, ctx, "bpf_get_hash_recalc")?;
     if !packet.skb.hashed {
         let hash = flow_hash(packet);
-        packet.set_field("hash", u64::from(hash));
+        packet.set_slot(slot::HASH, u64::from(hash));
         packet.skb.hashed = true;
     }
-    Ok(packet.field("hash").unwrap_or(0))
+    Ok(packet.slot(slot::HASH))
 }
 
 fn set_hash(call: &mut Call<'_, '_>, [ctx, hash, ..]: [u64; 5]) -> Result<u64, Trap> {
     let packet = skb(call, ctx, "bpf_set_hash")?;
-    packet.set_field("hash", u64::from(hash as u32));
+    packet.set_slot(slot::HASH, u64::from(hash as u32));
     packet.skb.hashed = true;
     Ok(0)
 }
@@ -126,7 +127,7 @@ fn set_hash_invalid(call: &mut Call<'_, '_>, [ctx, ..]: [u64; 5]) -> Result<u64,
 fn flow_hash(packet: &PacketCtx) -> u32 {
     let at = usize::try_from(packet.skb.network_offset).unwrap_or(0);
     let bytes = packet.bytes().get(at..).unwrap_or(&[]);
-    let (addresses, protocol, ports) = match packet.field("protocol").unwrap_or(0) as u16 {
+    let (addresses, protocol, ports) = match packet.slot(slot::PROTOCOL) as u16 {
         ether_type::IP if bytes.len() >= 20 => {
             let header = usize::from(bytes[0] & 0xf) * 4;
             let whole = u16::from_be_bytes([bytes[6], bytes[7]]) & 0x3fff == 0;
@@ -151,9 +152,11 @@ fn flow_hash(packet: &PacketCtx) -> u32 {
 fn skb_ecn_set_ce(call: &mut Call<'_, '_>, [ctx, ..]: [u64; 5]) -> Result<u64, Trap> {
     const CE: u8 = 3;
     let packet = skb(call, ctx, "bpf_skb_ecn_set_ce")?;
-    let protocol = packet.field("protocol").unwrap_or(0) as u16;
+    let protocol = packet.slot(slot::PROTOCOL) as u16;
     let at = usize::try_from(packet.skb.network_offset).unwrap_or(0);
-    let Some(header) = packet.bytes_mut().get_mut(at..) else { return Ok(0) };
+    let Some(header) = packet.bytes_mut().get_mut(at..) else {
+        return Ok(0);
+    };
     match protocol {
         ether_type::IP if header.len() >= 20 => {
             let tos = header[1];
@@ -189,7 +192,10 @@ fn skb_set_tstamp(call: &mut Call<'_, '_>, [ctx, tstamp, kind, ..]: [u64; 5]) ->
     const MONOTONIC: u32 = 1;
     const TAI: u32 = 2;
     let packet = skb(call, ctx, "bpf_skb_set_tstamp")?;
-    if !matches!(packet.field("protocol").unwrap_or(0) as u16, ether_type::IP | ether_type::IPV6) {
+    if !matches!(
+        packet.slot(slot::PROTOCOL) as u16,
+        ether_type::IP | ether_type::IPV6
+    ) {
         return Ok(failure(Errno::EOPNOTSUPP));
     }
     let kind = kind as u32;
@@ -198,7 +204,7 @@ fn skb_set_tstamp(call: &mut Call<'_, '_>, [ctx, tstamp, kind, ..]: [u64; 5]) ->
         MONOTONIC | TAI if tstamp != 0 => {}
         _ => return Ok(failure(Errno::EINVAL)),
     }
-    packet.set_field("tstamp", tstamp);
-    packet.set_field("tstamp_type", u64::from(kind));
+    packet.set_slot(slot::TSTAMP, tstamp);
+    packet.set_slot(slot::TSTAMP_TYPE, u64::from(kind));
     Ok(0)
 }

@@ -1,5 +1,6 @@
 //! VLAN tags: the one beside the packet (`vlan_tci` and so on) and those inside of it.
 
+use skep_spec::context::skb::slot;
 use skep_spec::errno::Errno;
 
 use super::{ETH_HLEN, ether_type, skb};
@@ -17,22 +18,25 @@ fn is_vlan(protocol: u16) -> bool {
     matches!(protocol, ether_type::VLAN | ether_type::VLAN_STACKED)
 }
 
-fn field16(packet: &PacketCtx, name: &str) -> u16 {
-    packet.field(name).unwrap_or(0) as u16
-}
-
 fn put_tag(packet: &mut PacketCtx, protocol: u16, tci: u16) {
-    packet.set_field("vlan_present", 1);
-    packet.set_field("vlan_tci", u64::from(tci));
-    packet.set_field("vlan_proto", u64::from(protocol));
+    packet.set_slot(slot::VLAN_PRESENT, 1);
+    packet.set_slot(slot::VLAN_TCI, u64::from(tci));
+    packet.set_slot(slot::VLAN_PROTO, u64::from(protocol));
 }
 
 fn skb_vlan_push(call: &mut Call<'_, '_>, [ctx, protocol, tci, ..]: [u64; 5]) -> Result<u64, Trap> {
     let packet = skb(call, ctx, "bpf_skb_vlan_push")?;
     let protocol = protocol as u16;
-    let protocol = if is_vlan(protocol) { protocol } else { ether_type::VLAN };
-    if field16(packet, "vlan_present") != 0 {
-        let (old_protocol, old_tci) = (field16(packet, "vlan_proto"), field16(packet, "vlan_tci"));
+    let protocol = if is_vlan(protocol) {
+        protocol
+    } else {
+        ether_type::VLAN
+    };
+    if (packet.slot(slot::VLAN_PRESENT) as u16) != 0 {
+        let (old_protocol, old_tci) = (
+            (packet.slot(slot::VLAN_PROTO) as u16),
+            (packet.slot(slot::VLAN_TCI) as u16),
+        );
         if packet.skb.mac_offset != 0 || packet.frame().len() < TAG_AT {
             return Ok(failure(Errno::EINVAL));
         }
@@ -42,7 +46,7 @@ fn skb_vlan_push(call: &mut Call<'_, '_>, [ctx, protocol, tci, ..]: [u64; 5]) ->
         let tag = &mut packet.bytes_mut()[TAG_AT..TAG_AT + VLAN_HLEN];
         tag[..2].copy_from_slice(&old_protocol.to_ne_bytes());
         tag[2..].copy_from_slice(&old_tci.to_be_bytes());
-        packet.set_field("protocol", u64::from(old_protocol));
+        packet.set_slot(slot::PROTOCOL, u64::from(old_protocol));
     }
     put_tag(packet, protocol, tci as u16);
     Ok(0)
@@ -62,25 +66,25 @@ fn take_tag(packet: &mut PacketCtx) -> Result<u16, Errno> {
     if !packet.move_header(TAG_AT, -(VLAN_HLEN as i64)) {
         return Err(Errno::ENOMEM);
     }
-    packet.set_field("protocol", u64::from(inner));
+    packet.set_slot(slot::PROTOCOL, u64::from(inner));
     packet.skb.network_offset = (packet.skb.network_offset - VLAN_HLEN as i32).max(ETH_HLEN as i32);
     packet.skb.transport_offset = packet.skb.transport_offset.map(|at| at - VLAN_HLEN as i32);
     Ok(tci)
 }
 
 fn pop_tag(packet: &mut PacketCtx) -> Result<(), Errno> {
-    if field16(packet, "vlan_present") != 0 {
-        packet.set_field("vlan_present", 0);
-        packet.set_field("vlan_tci", 0);
-        packet.set_field("vlan_proto", 0);
+    if (packet.slot(slot::VLAN_PRESENT) as u16) != 0 {
+        packet.set_slot(slot::VLAN_PRESENT, 0);
+        packet.set_slot(slot::VLAN_TCI, 0);
+        packet.set_slot(slot::VLAN_PROTO, 0);
     } else {
-        if !is_vlan(field16(packet, "protocol")) {
+        if !is_vlan(packet.slot(slot::PROTOCOL) as u16) {
             return Ok(());
         }
         take_tag(packet)?;
     }
     // The next tag moves from the bytes to the fields.
-    let protocol = field16(packet, "protocol");
+    let protocol = packet.slot(slot::PROTOCOL) as u16;
     if is_vlan(protocol) {
         let tci = take_tag(packet)?;
         put_tag(packet, protocol, tci);
