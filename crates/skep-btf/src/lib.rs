@@ -11,6 +11,7 @@ pub mod error;
 pub mod ext;
 pub mod kind;
 pub mod ty;
+pub mod value;
 
 pub use btf::Btf;
 pub use build::Builder;

@@ -68,10 +68,7 @@ impl Btf {
                 },
                 _ => None,
             });
-            match long {
-                Some(size @ (4 | 8)) => size,
-                _ => 8,
-            }
+            long.filter(|&size| size == 4).unwrap_or(8)
         })
     }
 
