@@ -1,1 +1,0 @@
-//! Edge cases of the map kinds that the kernel comparison cannot reach.
