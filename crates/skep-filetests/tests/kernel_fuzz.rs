@@ -36,7 +36,13 @@ impl Random {
 }
 
 fn insn(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> Insn {
-    Insn { code, dst, src, off, imm }
+    Insn {
+        code,
+        dst,
+        src,
+        off,
+        imm,
+    }
 }
 
 /// Scalars in r0 and r2..=r9, four initialised stack slots, then random instructions, then all of it folded into r0.
@@ -88,7 +94,11 @@ fn program(random: &mut Random) -> Vec<Insn> {
             }
             8 => {
                 // movsx
-                let off = if wide == 7 { random.of(&[8i16, 16, 32]) } else { random.of(&[8i16, 16]) };
+                let off = if wide == 7 {
+                    random.of(&[8i16, 16, 32])
+                } else {
+                    random.of(&[8i16, 16])
+                };
                 code.push(insn(0xb0 | wide | 8, dst, src, off, 0));
             }
             9 => {
@@ -99,18 +109,32 @@ fn program(random: &mut Random) -> Vec<Insn> {
             11 => {
                 // store, then load of any width, plain or sign-extending
                 let slot = random.of(&SLOTS);
-                code.push(insn(random.of(&[0x63u8, 0x6b, 0x73, 0x7b]), 10, src, slot, 0));
+                code.push(insn(
+                    random.of(&[0x63u8, 0x6b, 0x73, 0x7b]),
+                    10,
+                    src,
+                    slot,
+                    0,
+                ));
                 let load = random.of(&[0x61u8, 0x69, 0x71, 0x79, 0x81, 0x89, 0x91]);
                 code.push(insn(load, dst, 10, slot, 0));
             }
             12 => {
                 // atomics on a slot: add, or, and, xor, each with and without fetch; xchg; cmpxchg
                 let op = random.of(&[0x00, 0x40, 0x50, 0xa0, 0x01, 0x41, 0x51, 0xa1, 0xe1, 0xf1]);
-                code.push(insn(random.of(&[0xc3u8, 0xdb]), 10, src, random.of(&SLOTS), op));
+                code.push(insn(
+                    random.of(&[0xc3u8, 0xdb]),
+                    10,
+                    src,
+                    random.of(&SLOTS),
+                    op,
+                ));
             }
             _ => {
                 // a conditional jump forward; its target is set when the body is known
-                let op = random.of(&[0x10u8, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0xa0, 0xb0, 0xc0, 0xd0]);
+                let op = random.of(&[
+                    0x10u8, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0xa0, 0xb0, 0xc0, 0xd0,
+                ]);
                 let class = random.of(&[5u8, 6]);
                 pending.push(code.len());
                 if random.below(2) == 0 {
@@ -144,7 +168,10 @@ fn program(random: &mut Random) -> Vec<Insn> {
 }
 
 fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+    std::env::var(name)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(default)
 }
 
 #[test]
@@ -174,15 +201,38 @@ fn the_interpreter_answers_as_the_kernel_does() {
             Err(error) => {
                 // Jumps into the middle of a ld_imm64 and the like: the kernel says no, and that is no finding here.
                 refused += 1;
-                assert!(refused <= 50 + compared, "the kernel refuses most programs: {error:#}");
+                assert!(
+                    refused <= 50 + compared,
+                    "the kernel refuses most programs: {error:#}"
+                );
                 continue;
             }
         };
-        let theirs = kernel.test_run(&Kernel, &TestRun { data: &[0; 64], ..TestRun::default() }).expect("the kernel runs it");
-        let image = Image { name: "fuzz".to_owned(), insns: insns.clone(), ..Image::default() };
-        let ours = Program::sandboxed(image).expect("loads").run(&mut Ctx::None, &DefaultEnv::default(), &Limits::default());
-        let ours = ours.unwrap_or_else(|trap| panic!("program {compared} trapped: {trap}\n{insns:#?}"));
-        assert_eq!(ours as u32, theirs.retval, "program {compared} differs:\n{insns:#?}");
+        let theirs = kernel
+            .test_run(
+                &Kernel,
+                &TestRun {
+                    data: &[0; 64],
+                    ..TestRun::default()
+                },
+            )
+            .expect("the kernel runs it");
+        let image = Image {
+            name: "fuzz".to_owned(),
+            insns: insns.clone(),
+            ..Image::default()
+        };
+        let ours = Program::sandboxed(image).expect("loads").run(
+            &mut Ctx::None,
+            &DefaultEnv::default(),
+            &Limits::default(),
+        );
+        let ours =
+            ours.unwrap_or_else(|trap| panic!("program {compared} trapped: {trap}\n{insns:#?}"));
+        assert_eq!(
+            ours as u32, theirs.retval,
+            "program {compared} differs:\n{insns:#?}"
+        );
         compared += 1;
     }
 }
