@@ -5,12 +5,15 @@
 
 pub mod context;
 pub mod errno;
+pub mod helper;
 pub mod insn;
 pub mod kfunc;
 pub mod limits;
 pub mod malformed;
 pub mod map;
 pub mod program;
+pub mod section;
+pub mod tracepoint;
 
 pub use insn::{Endian, Insn};
 pub use malformed::Malformed;

@@ -9,7 +9,7 @@ fn fields_are_sorted_inside_and_do_not_overlap() {
             assert!(field.offset >= offset, "{who}: {}", field.name);
             assert!(field.offset >= end, "{who}: {} overlaps", field.name);
             assert!(
-                field.offset.is_multiple_of(field.size),
+                field.size > 4096 || field.offset.is_multiple_of(field.size),
                 "{who}: {}",
                 field.name
             );
