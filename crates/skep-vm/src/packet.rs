@@ -511,27 +511,6 @@ impl PacketCtx {
         (self.frame.bytes.bytes_mut(start, end), back)
     }
 
-    /// What a classic packet load (`LD_ABS`, `LD_IND`) of `width` bytes at `offset` finds, in host order. `offset` counts
-    /// from `data`; from the network header above `SKF_NET_OFF`; from the MAC header above `SKF_LL_OFF`.
-    pub fn classic_load(&self, offset: i32, width: usize) -> Option<u64> {
-        const NET: i32 = -0x10_0000;
-        const LINK: i32 = -0x20_0000;
-        let offset = match offset {
-            0.. => offset,
-            NET.. => (offset - NET).checked_add(self.skb.network_offset)?,
-            LINK.. => (offset - LINK).checked_add(self.skb.mac_offset)?,
-            _ => return None,
-        };
-        let (bytes, data) = self.bytes_with_headers();
-        let at = usize::try_from(i64::try_from(data).ok()? + i64::from(offset)).ok()?;
-        let found = bytes.get(at..at.checked_add(width)?)?;
-        Some(
-            found
-                .iter()
-                .fold(0, |value, byte| value << 8 | u64::from(*byte)),
-        )
-    }
-
     /// Moves the start of the packet, and its metadata with it, by `delta` bytes (negative: towards the headroom).
     /// `false`, and no change, when the room or the packet does not suffice.
     pub fn move_data(&mut self, delta: i64) -> bool {

@@ -357,6 +357,7 @@ pub struct Reader<R> {
     window: Window<R>,
     format: Format,
     interfaces: Vec<Interface>,
+    found: Option<Found>,
     done: bool,
 }
 
@@ -383,6 +384,7 @@ impl<R: Read> Reader<R> {
             window,
             format,
             interfaces,
+            found: None,
             done: false,
         })
     }
@@ -391,30 +393,52 @@ impl<R: Read> Reader<R> {
     #[inline]
     #[allow(clippy::should_implement_trait)] // It lends from the reader, which an Iterator cannot.
     pub fn next(&mut self) -> Result<Option<Packet<'_>>, CaptureError> {
+        self.advance()?;
+        Ok(self.current())
+    }
+
+    /// Moves to the next packet; `false` at the file's end.
+    #[inline]
+    pub fn advance(&mut self) -> Result<bool, CaptureError> {
         if self.done {
-            return Ok(None);
+            return Ok(false);
         }
         let found = match &mut self.format {
             Format::Pcap(state) => state.next(&mut self.window),
             Format::Pcapng(state) => state.next(&mut self.window, &mut self.interfaces),
         };
         match found {
-            Ok(Some(p)) => Ok(Some(Packet {
-                data: &self.window.buf[p.start..p.start + p.len],
-                original_len: p.original_len,
-                timestamp_ns: p.timestamp_ns,
-                interface: p.interface,
-                offset: p.offset,
-            })),
-            Ok(None) => {
-                self.done = true;
-                Ok(None)
+            Ok(Some(found)) => {
+                self.found = Some(found);
+                Ok(true)
             }
-            Err(e) => {
+            other => {
+                self.found = None;
                 self.done = true;
-                Err(e)
+                other.map(|_| false)
             }
         }
+    }
+
+    /// The packet that the reader stands at.
+    #[inline]
+    pub fn current(&self) -> Option<Packet<'_>> {
+        self.found.as_ref().map(|p| Packet {
+            data: &self.window.buf[p.start..p.start + p.len],
+            original_len: p.original_len,
+            timestamp_ns: p.timestamp_ns,
+            interface: p.interface,
+            offset: p.offset,
+        })
+    }
+
+    /// The link type of the packet that the reader stands at.
+    #[inline]
+    pub fn link_type(&self) -> LinkType {
+        let interface = self.found.as_ref().map_or(0, |p| p.interface);
+        self.interfaces
+            .get(interface as usize)
+            .map_or(LinkType::ETHERNET, |i| i.link_type)
     }
 
     /// The interfaces described so far: all sections' of a pcapng file, in order.
