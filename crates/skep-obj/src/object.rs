@@ -471,6 +471,29 @@ impl MapKind {
     }
 }
 
+impl ProgramSpec {
+    /// A program whose settings are those that its section's name asks for.
+    ///
+    /// Names that only begin with a known form (`socket/2`, `xdp/drop`) count as that form, as they did before libbpf 1.0.
+    pub fn of_section(name: &str, section: &str, function: FnIdx) -> ProgramSpec {
+        let prefixes = section.rmatch_indices('/').map(|(at, _)| &section[..at]);
+        let parsed = std::iter::once(section).chain(prefixes).find_map(skep_spec::section::parse);
+        let form = parsed.as_ref().map(|p| p.form);
+        ProgramSpec {
+            name: name.to_owned(),
+            section: section.to_owned(),
+            function,
+            program_type: form.map(|f| f.program_type),
+            attach_type: form.and_then(|f| f.attach_type),
+            attach_to: parsed.as_ref().and_then(|p| p.target).filter(|t| !t.is_empty()).map(str::to_owned),
+            autoload: !section.starts_with('?'),
+            autoattach: parsed.as_ref().is_some_and(|p| p.auto_attaches()),
+            sleepable: form.is_some_and(|f| f.sleepable()),
+            flags: parsed.as_ref().map_or(0, |p| p.program_flags()),
+        }
+    }
+}
+
 impl Object {
     /// Reads an object: an ELF file, by its first bytes.
     pub fn parse(bytes: &[u8], options: &ParseOptions) -> Result<Object, crate::ObjError> {

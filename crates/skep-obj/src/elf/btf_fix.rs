@@ -4,7 +4,7 @@
 //! values get their places here too. Invariant: the length never changes; bytes that are not BTF come back unchanged and
 //! are refused by the BTF parser.
 
-use super::{File, Home, Numbers, reloc};
+use super::{File, Home, Numbers};
 
 /// `.BTF` or `.BTF.ext` with its relocations applied.
 pub(super) fn relocated(file: &File<'_>, section: usize) -> Vec<u8> {
@@ -12,10 +12,7 @@ pub(super) fn relocated(file: &File<'_>, section: usize) -> Vec<u8> {
     let section = &file.sections[section];
     let mut bytes = section.data.to_vec();
     for r in &section.relocs {
-        // R_BPF_64_32 is what clang before 13 wrote for any 32-bit field.
-        if !matches!(r.kind, reloc::R_ABS32 | reloc::R_NODYLD32 | reloc::R_64_32) {
-            continue;
-        }
+        // The type does not matter: compilers wrote NODYLD32, ABS32, 64_32 and (clang 10) NONE for these 32-bit fields.
         let symbol = &file.symbols[r.symbol];
         let at = usize::try_from(r.offset).unwrap_or(usize::MAX);
         if let (Home::Section(_), Some(field)) = (symbol.home, numbers.u32(&bytes, at)) {

@@ -511,7 +511,7 @@ impl Reader<'_, '_> {
             if !self.functions.entry[index] || function.section == ".text" {
                 continue;
             }
-            let program = program_of(function, FnIdx(index));
+            let program = ProgramSpec::of_section(&function.name, &function.section, FnIdx(index));
             if program.program_type.is_none() {
                 let (name, section) = (program.name.clone(), program.section.clone());
                 let headline =
@@ -547,22 +547,6 @@ impl Reader<'_, '_> {
                 }
             }
         }
-    }
-}
-
-/// The program that a function is, by the name of its section.
-pub(crate) fn program_of(function: &Function, index: FnIdx) -> ProgramSpec {
-    ProgramSpec {
-        name: function.name.clone(),
-        section: function.section.clone(),
-        function: index,
-        program_type: None,
-        attach_type: None,
-        attach_to: None,
-        autoload: true,
-        autoattach: false,
-        sleepable: false,
-        flags: 0,
     }
 }
 
