@@ -17,8 +17,10 @@ mod legacy_maps;
 mod maps;
 mod read;
 mod relocate;
+mod write;
 
 pub(crate) use read::read;
+pub use write::write;
 
 /// Relocation types of the BPF ELF ABI (LLVM's `ELFRelocs/BPF.def`).
 pub(crate) mod reloc {

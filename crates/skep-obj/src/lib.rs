@@ -6,6 +6,7 @@
 pub mod dwarf;
 pub mod elf;
 pub mod error;
+pub mod globals;
 pub mod link;
 pub mod object;
 

@@ -82,10 +82,17 @@ impl Default for Object {
     }
 }
 
-/// Equality of content: names and notes of the file are not compared, types are compared as bytes.
+/// Equality of content: names and notes of the file are not compared, types are compared one by one.
 impl PartialEq for Object {
     fn eq(&self, other: &Object) -> bool {
-        let raw = |o: &Object| o.btf.as_ref().map(|b| b.raw().to_vec());
+        let types = |o: &Object| match &o.btf {
+            Some(btf) => skep_btf::Builder::from_btf(btf).ok(),
+            None => None,
+        };
+        let same_types = |a: &Object, b: &Object| match (types(a), types(b)) {
+            (Some(a), Some(b)) => a.defs().eq(b.defs()),
+            (a, b) => a.is_none() == b.is_none(),
+        };
         self.endian == other.endian
             && self.license == other.license
             && self.kern_version == other.kern_version
@@ -95,7 +102,7 @@ impl PartialEq for Object {
             && self.externs == other.externs
             && self.struct_ops == other.struct_ops
             && self.unknown_sections == other.unknown_sections
-            && raw(self) == raw(other)
+            && same_types(self, other)
     }
 }
 
@@ -477,7 +484,9 @@ impl ProgramSpec {
     /// Names that only begin with a known form (`socket/2`, `xdp/drop`) count as that form, as they did before libbpf 1.0.
     pub fn of_section(name: &str, section: &str, function: FnIdx) -> ProgramSpec {
         let prefixes = section.rmatch_indices('/').map(|(at, _)| &section[..at]);
-        let parsed = std::iter::once(section).chain(prefixes).find_map(skep_spec::section::parse);
+        let parsed = std::iter::once(section)
+            .chain(prefixes)
+            .find_map(skep_spec::section::parse);
         let form = parsed.as_ref().map(|p| p.form);
         ProgramSpec {
             name: name.to_owned(),
@@ -485,7 +494,11 @@ impl ProgramSpec {
             function,
             program_type: form.map(|f| f.program_type),
             attach_type: form.and_then(|f| f.attach_type),
-            attach_to: parsed.as_ref().and_then(|p| p.target).filter(|t| !t.is_empty()).map(str::to_owned),
+            attach_to: parsed
+                .as_ref()
+                .and_then(|p| p.target)
+                .filter(|t| !t.is_empty())
+                .map(str::to_owned),
             autoload: !section.starts_with('?'),
             autoattach: parsed.as_ref().is_some_and(|p| p.auto_attaches()),
             sleepable: form.is_some_and(|f| f.sleepable()),

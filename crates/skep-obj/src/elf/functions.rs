@@ -82,6 +82,7 @@ pub(super) fn cut(file: &File<'_>) -> Result<Functions, ObjError> {
                 Some(s) if s.is_weak() => Linkage::Weak,
                 Some(s) if s.is_hidden() && section.name == ".text" => Linkage::Static,
                 Some(_) => Linkage::Global,
+                None if start == 0 && bounds.len() == 2 => Linkage::Global,
                 None => Linkage::Static,
             };
             out.entry.push(match what.symbol {
