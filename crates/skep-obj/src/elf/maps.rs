@@ -247,8 +247,12 @@ fn pointed_to_by_values(btf: &Btf, ty: TypeId) -> Option<TypeId> {
 
 /// Whether a variable's type defines just this map.
 pub(super) fn describes(btf: &Btf, var: TypeId, map: &MapSpec) -> bool {
-    let Ok(Ty::Var { name, target, .. }) = btf.ty(var) else { return false };
-    let Ok(Parsed { spec, .. }) = definition(btf, name, target, 0, false) else { return false };
+    let Ok(Ty::Var { name, target, .. }) = btf.ty(var) else {
+        return false;
+    };
+    let Ok(Parsed { spec, .. }) = definition(btf, name, target, 0, false) else {
+        return false;
+    };
     let arena = map.kind == MapKind::Arena;
     spec.def == map.def
         && spec.key_type == map.key_type
@@ -259,6 +263,8 @@ pub(super) fn describes(btf: &Btf, var: TypeId, map: &MapSpec) -> bool {
 
 /// Where `values` is in a map's variable.
 pub(super) fn values_at(btf: &Btf, var: TypeId) -> Option<u64> {
-    let Ok(Ty::Var { name, target, .. }) = btf.ty(var) else { return None };
+    let Ok(Ty::Var { name, target, .. }) = btf.ty(var) else {
+        return None;
+    };
     definition(btf, name, target, 0, false).ok()?.values_at
 }

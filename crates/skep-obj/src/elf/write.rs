@@ -5,12 +5,11 @@
 //! cannot be read without.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use object::write::{Object as Elf, Relocation, SectionId, Symbol, SymbolId, SymbolSection};
 use object::{
-    Architecture, BinaryFormat, Endianness, RelocationFlags, SectionFlags, SectionKind, SymbolFlags, SymbolKind,
-    SymbolScope, elf,
+    Architecture, BinaryFormat, Endianness, RelocationFlags, SectionFlags, SectionKind,
+    SymbolFlags, SymbolKind, SymbolScope, elf,
 };
 use skep_btf::build::{MemberDef, SecVarDef, Strings, TypeDef};
 use skep_btf::ext::{self, FuncInfo};
@@ -51,7 +50,10 @@ pub fn write(object: &Object) -> Result<Vec<u8>, ObjError> {
     writer.relocate_data()?;
     writer.rest()?;
     writer.btf()?;
-    writer.elf.write().map_err(|e| ObjError::malformed("ELF header", 0, e.to_string()))
+    writer
+        .elf
+        .write()
+        .map_err(|e| ObjError::malformed("ELF header", 0, e.to_string()))
 }
 
 struct Writer<'a> {
@@ -74,19 +76,31 @@ impl Writer<'_> {
         if let Some(&id) = self.sections.get(name) {
             return id;
         }
-        let id = self.elf.add_section(Vec::new(), name.as_bytes().to_vec(), kind);
+        let id = self
+            .elf
+            .add_section(Vec::new(), name.as_bytes().to_vec(), kind);
         self.elf.section_mut(id).flags = SectionFlags::Elf { sh_flags: flags };
         self.sections.insert(name.to_owned(), id);
         id
     }
 
-    fn symbol(&mut self, name: &str, place: (SectionId, u64, u64), kind: SymbolKind, linkage: Linkage) -> SymbolId {
+    fn symbol(
+        &mut self,
+        name: &str,
+        place: (SectionId, u64, u64),
+        kind: SymbolKind,
+        linkage: Linkage,
+    ) -> SymbolId {
         self.elf.add_symbol(Symbol {
             name: name.as_bytes().to_vec(),
             value: place.1,
             size: place.2,
             kind,
-            scope: if linkage == Linkage::Static { SymbolScope::Compilation } else { SymbolScope::Dynamic },
+            scope: if linkage == Linkage::Static {
+                SymbolScope::Compilation
+            } else {
+                SymbolScope::Dynamic
+            },
             weak: linkage == Linkage::Weak,
             section: SymbolSection::Section(place.0),
             flags: SymbolFlags::None,
@@ -124,18 +138,25 @@ impl Writer<'_> {
                 InitialContents::Bytes(bytes) => bytes.as_slice(),
                 _ => &[],
             };
-            let linkage = if map.weak { Linkage::Weak } else { Linkage::Global };
+            let linkage = if map.weak {
+                Linkage::Weak
+            } else {
+                Linkage::Global
+            };
             let (symbol, place) = match map.kind {
                 MapKind::Kconfig => (None, None),
                 MapKind::Rodata | MapKind::Data | MapKind::Bss | MapKind::JumpTable => {
                     let (kind, flags) = match map.kind {
                         MapKind::Rodata | MapKind::JumpTable => (SectionKind::ReadOnlyData, ALLOC),
-                        MapKind::Bss if bytes.is_empty() => (SectionKind::UninitializedData, ALLOC | WRITE),
+                        MapKind::Bss if bytes.is_empty() => {
+                            (SectionKind::UninitializedData, ALLOC | WRITE)
+                        }
                         _ => (SectionKind::Data, ALLOC | WRITE),
                     };
                     let id = self.section(&map.section, kind, flags);
                     if kind == SectionKind::UninitializedData {
-                        self.elf.append_section_bss(id, u64::from(map.def.value_size), 8);
+                        self.elf
+                            .append_section_bss(id, u64::from(map.def.value_size), 8);
                     } else {
                         let mut bytes = bytes.to_vec();
                         if map.kind != MapKind::JumpTable {
@@ -149,7 +170,13 @@ impl Writer<'_> {
                     let id = self.section(&map.section, SectionKind::Data, ALLOC | WRITE);
                     let def = &map.def;
                     let mut bytes = Vec::new();
-                    for word in [def.map_type.number(), def.key_size, def.value_size, def.max_entries, def.flags] {
+                    for word in [
+                        def.map_type.number(),
+                        def.key_size,
+                        def.value_size,
+                        def.max_entries,
+                        def.flags,
+                    ] {
                         bytes.extend(match self.object.endian {
                             Endian::Little => word.to_le_bytes(),
                             Endian::Big => word.to_be_bytes(),
@@ -161,12 +188,15 @@ impl Writer<'_> {
                     let symbol = self.symbol(&def.name, place, SymbolKind::Data, linkage);
                     (Some(symbol), Some((id, at)))
                 }
-                MapKind::Arena if map.section == ".addr_space.1" => (None, Some((self.arena(bytes), 0))),
+                MapKind::Arena if map.section == ".addr_space.1" => {
+                    (None, Some((self.arena(bytes), 0)))
+                }
                 MapKind::Ordinary | MapKind::Arena => {
                     let id = self.section(maps::SECTION, SectionKind::Data, ALLOC | WRITE);
                     let (offset, size) = self.types.maps.get(&index).copied().unwrap_or_default();
                     self.zero_to(id, offset + size);
-                    let symbol = self.symbol(&map.def.name, (id, offset, size), SymbolKind::Data, linkage);
+                    let symbol =
+                        self.symbol(&map.def.name, (id, offset, size), SymbolKind::Data, linkage);
                     if !bytes.is_empty() {
                         self.arena(bytes);
                     }
@@ -175,7 +205,10 @@ impl Writer<'_> {
                 MapKind::StructOps => {
                     let id = self.section(&map.section, SectionKind::Data, ALLOC | WRITE);
                     let offset = self.types.struct_ops.get(&index).copied().ok_or_else(|| {
-                        ObjError::link(&map.def.name, "a struct_ops value needs a variable in the BTF types")
+                        ObjError::link(
+                            &map.def.name,
+                            "a struct_ops value needs a variable in the BTF types",
+                        )
                     })?;
                     self.zero_to(id, offset + bytes.len() as u64);
                     let data = self.elf.section_mut(id).data_mut();
@@ -189,14 +222,20 @@ impl Writer<'_> {
             self.map_sections.push(place);
         }
         for global in self.object.globals() {
-            let (Some(Some((id, 0))), Some(map)) = (self.map_sections.get(global.map.0), self.object.maps.get(global.map.0))
-            else {
+            let (Some(Some((id, 0))), Some(map)) = (
+                self.map_sections.get(global.map.0),
+                self.object.maps.get(global.map.0),
+            ) else {
                 continue;
             };
             if !map.kind.is_data() {
                 continue;
             }
-            let linkage = if self.types.global_is_static(self.object, map, &global) { Linkage::Static } else { Linkage::Global };
+            let linkage = if self.types.global_is_static(self.object, map, &global) {
+                Linkage::Static
+            } else {
+                Linkage::Global
+            };
             let place = (*id, u64::from(global.offset), u64::from(global.size));
             self.symbol(&global.name, place, SymbolKind::Data, linkage);
         }
@@ -212,7 +251,11 @@ impl Writer<'_> {
     fn zero_to(&mut self, id: SectionId, end: u64) {
         let len = self.elf.section(id).data().len() as u64;
         if len < end {
-            self.elf.append_section_data(id, &vec![0; (end - len) as usize], if len == 0 { 8 } else { 1 });
+            self.elf.append_section_data(
+                id,
+                &vec![0; (end - len) as usize],
+                if len == 0 { 8 } else { 1 },
+            );
         }
     }
 
@@ -232,10 +275,24 @@ impl Writer<'_> {
         }
     }
 
-    fn relocation(&mut self, section: SectionId, offset: u64, symbol: SymbolId, kind: u32) -> Result<(), ObjError> {
+    fn relocation(
+        &mut self,
+        section: SectionId,
+        offset: u64,
+        symbol: SymbolId,
+        kind: u32,
+    ) -> Result<(), ObjError> {
         let flags = RelocationFlags::Elf { r_type: kind };
         self.elf
-            .add_relocation(section, Relocation { offset, symbol, addend: 0, flags })
+            .add_relocation(
+                section,
+                Relocation {
+                    offset,
+                    symbol,
+                    addend: 0,
+                    flags,
+                },
+            )
             .map_err(|e| ObjError::malformed("relocations", offset, e.to_string()))
     }
 
@@ -243,20 +300,35 @@ impl Writer<'_> {
         for (index, function) in self.object.functions.iter().enumerate() {
             let section = self.sections[&function.section];
             for r in &function.relocs {
-                let broken = || ObjError::link(&function.name, format!("reference at instruction {} is broken", r.at));
+                let broken = || {
+                    ObjError::link(
+                        &function.name,
+                        format!("reference at instruction {} is broken", r.at),
+                    )
+                };
                 let at = self.starts[index] + r.at as u64 * 8;
                 let wide = function.insns.get(r.at).ok_or_else(broken)?.is_ld_imm64();
                 let mut addend = 0;
                 let symbol = match r.target {
-                    RelocTarget::Call(f) | RelocTarget::FuncAddr(f) => self.functions.get(f.0).copied(),
+                    RelocTarget::Call(f) | RelocTarget::FuncAddr(f) => {
+                        self.functions.get(f.0).copied()
+                    }
                     RelocTarget::Map(m) => self.maps.get(m.0).copied().flatten(),
                     RelocTarget::MapValue { map, offset } => {
                         addend = offset;
-                        let arena = self.object.maps.get(map.0).is_some_and(|m| m.kind == MapKind::Arena);
+                        let arena = self
+                            .object
+                            .maps
+                            .get(map.0)
+                            .is_some_and(|m| m.kind == MapKind::Arena);
                         let section = if arena {
                             self.sections.get(".addr_space.1").copied()
                         } else {
-                            self.map_sections.get(map.0).copied().flatten().map(|(id, _)| id)
+                            self.map_sections
+                                .get(map.0)
+                                .copied()
+                                .flatten()
+                                .map(|(id, _)| id)
                         };
                         section.map(|id| self.elf.section_symbol(id))
                     }
@@ -271,7 +343,12 @@ impl Writer<'_> {
                     let data = self.elf.section_mut(section).data_mut();
                     data[at as usize + 4..][..4].copy_from_slice(&bytes);
                 }
-                self.relocation(section, at, symbol, if wide { reloc::R_64_64 } else { reloc::R_64_32 })?;
+                self.relocation(
+                    section,
+                    at,
+                    symbol,
+                    if wide { reloc::R_64_64 } else { reloc::R_64_32 },
+                )?;
             }
         }
         Ok(())
@@ -279,7 +356,9 @@ impl Writer<'_> {
 
     fn relocate_data(&mut self) -> Result<(), ObjError> {
         for (index, map) in self.object.maps.iter().enumerate() {
-            let Some((section, start)) = self.map_sections[index] else { continue };
+            let Some((section, start)) = self.map_sections[index] else {
+                continue;
+            };
             if let InitialContents::Slots(slots) = &map.initial {
                 let values_at = self.types.values_at.get(&index).copied().unwrap_or(0);
                 for (slot, target) in slots {
@@ -287,9 +366,15 @@ impl Writer<'_> {
                         SlotTarget::Map(m) => self.maps.get(m.0).copied().flatten(),
                         SlotTarget::Program(f) => self.functions.get(f.0).copied(),
                     };
-                    let symbol =
-                        symbol.ok_or_else(|| ObjError::link(&map.def.name, format!("element {slot} is broken")))?;
-                    self.relocation(section, start + values_at + u64::from(*slot) * 8, symbol, reloc::R_ABS64)?;
+                    let symbol = symbol.ok_or_else(|| {
+                        ObjError::link(&map.def.name, format!("element {slot} is broken"))
+                    })?;
+                    self.relocation(
+                        section,
+                        start + values_at + u64::from(*slot) * 8,
+                        symbol,
+                        reloc::R_ABS64,
+                    )?;
                 }
             }
             for r in &map.data_relocs {
@@ -299,15 +384,30 @@ impl Writer<'_> {
                     DataTarget::Extern(e) => (self.externs.get(e.0).copied(), None),
                     DataTarget::MapValue { map, offset } => {
                         let place = self.map_sections.get(map.0).copied().flatten();
-                        (place.map(|(id, _)| self.elf.section_symbol(id)), Some(*offset))
+                        (
+                            place.map(|(id, _)| self.elf.section_symbol(id)),
+                            Some(*offset),
+                        )
                     }
                     DataTarget::Code { function, at } => {
                         let start = self.starts.get(function.0).copied().unwrap_or(0);
-                        let section = self.object.functions.get(function.0).map(|f| self.sections[&f.section]);
-                        (section.map(|id| self.elf.section_symbol(id)), Some(start + *at as u64 * 8))
+                        let section = self
+                            .object
+                            .functions
+                            .get(function.0)
+                            .map(|f| self.sections[&f.section]);
+                        (
+                            section.map(|id| self.elf.section_symbol(id)),
+                            Some(start + *at as u64 * 8),
+                        )
                     }
                 };
-                let broken = || ObjError::link(&map.def.name, format!("pointer at offset {:#x} is broken", r.offset));
+                let broken = || {
+                    ObjError::link(
+                        &map.def.name,
+                        format!("pointer at offset {:#x} is broken", r.offset),
+                    )
+                };
                 let symbol = symbol.ok_or_else(broken)?;
                 let bytes = match self.object.endian {
                     Endian::Little => addend.unwrap_or(0).to_le_bytes(),
@@ -315,15 +415,21 @@ impl Writer<'_> {
                 };
                 let data = self.elf.section_mut(section).data_mut();
                 let at = usize::try_from(start + r.offset).map_err(|_| broken())?;
-                data.get_mut(at..).and_then(|d| d.first_chunk_mut::<8>()).ok_or_else(broken)?.copy_from_slice(&bytes);
+                data.get_mut(at..)
+                    .and_then(|d| d.first_chunk_mut::<8>())
+                    .ok_or_else(broken)?
+                    .copy_from_slice(&bytes);
                 self.relocation(section, start + r.offset, symbol, reloc::R_ABS64)?;
             }
         }
         for ops in &self.object.struct_ops {
-            let Some(Some((section, start))) = self.map_sections.get(ops.map.0).copied() else { continue };
+            let Some(Some((section, start))) = self.map_sections.get(ops.map.0).copied() else {
+                continue;
+            };
             for (offset, function) in &ops.functions {
                 let symbol = self.functions.get(function.0).copied();
-                let symbol = symbol.ok_or_else(|| ObjError::link(&ops.name, "a function pointer is broken"))?;
+                let symbol = symbol
+                    .ok_or_else(|| ObjError::link(&ops.name, "a function pointer is broken"))?;
                 self.relocation(section, start + u64::from(*offset), symbol, reloc::R_ABS64)?;
             }
         }
@@ -346,7 +452,11 @@ impl Writer<'_> {
             self.elf.append_section_data(id, &bytes, 4);
         }
         for unknown in &self.object.unknown_sections {
-            let id = self.section(&unknown.name, SectionKind::Elf(unknown.section_type), unknown.section_flags);
+            let id = self.section(
+                &unknown.name,
+                SectionKind::Elf(unknown.section_type),
+                unknown.section_flags,
+            );
             if unknown.section_type == elf::SHT_NOBITS {
                 self.elf.append_section_bss(id, unknown.size, 1);
             } else {
@@ -357,27 +467,38 @@ impl Writer<'_> {
     }
 
     fn btf(&mut self) -> Result<(), ObjError> {
-        let Some(builder) = &self.types.builder else { return Ok(()) };
+        let Some(builder) = &self.types.builder else {
+            return Ok(());
+        };
         let failed = |e: skep_btf::BtfError| ObjError::malformed(".BTF", 0, e.to_string());
         let mut ext = BtfExt::default();
         for (index, function) in self.object.functions.iter().enumerate() {
             let start = self.starts[index] as u32;
             let place = |at: u32| start.saturating_add(at.saturating_mul(8));
             if let Some(type_id) = function.btf_type {
-                let info = FuncInfo { insn_off: start, type_id };
+                let info = FuncInfo {
+                    insn_off: start,
+                    type_id,
+                };
                 section_of(&mut ext.func_infos, &function.section).push(info);
             }
-            section_of(&mut ext.line_infos, &function.section).extend(function.lines.iter().cloned().map(|mut line| {
-                line.insn_off = place(line.insn_off);
-                line
-            }));
-            section_of(&mut ext.core_relos, &function.section).extend(function.core.iter().cloned().map(|mut relo| {
-                relo.insn_off = place(relo.insn_off);
-                relo
-            }));
+            section_of(&mut ext.line_infos, &function.section).extend(
+                function.lines.iter().cloned().map(|mut line| {
+                    line.insn_off = place(line.insn_off);
+                    line
+                }),
+            );
+            section_of(&mut ext.core_relos, &function.section).extend(
+                function.core.iter().cloned().map(|mut relo| {
+                    relo.insn_off = place(relo.insn_off);
+                    relo
+                }),
+            );
         }
         let mut strings = Strings::new(None);
-        let ext_bytes = ext.write(&mut strings, self.object.endian).map_err(failed)?;
+        let ext_bytes = ext
+            .write(&mut strings, self.object.endian)
+            .map_err(failed)?;
         let btf_bytes = builder.finish_with(&mut strings).map_err(failed)?;
         let id = self.section(".BTF", SectionKind::Other, 0);
         self.elf.append_section_data(id, &btf_bytes, 4);
@@ -395,10 +516,16 @@ impl Writer<'_> {
 }
 
 fn section_of<'v, T>(sections: &'v mut Vec<ext::Section<T>>, name: &str) -> &'v mut Vec<T> {
-    let at = sections.iter().position(|s| s.name == name).unwrap_or_else(|| {
-        sections.push(ext::Section { name: name.to_owned(), records: Vec::new() });
-        sections.len() - 1
-    });
+    let at = sections
+        .iter()
+        .position(|s| s.name == name)
+        .unwrap_or_else(|| {
+            sections.push(ext::Section {
+                name: name.to_owned(),
+                records: Vec::new(),
+            });
+            sections.len() - 1
+        });
     &mut sections[at].records
 }
 
@@ -416,7 +543,12 @@ struct Types {
 impl Types {
     fn complete(object: &Object) -> Result<Types, ObjError> {
         let failed = |e: skep_btf::BtfError| ObjError::malformed(".BTF", 0, e.to_string());
-        let mut types = Types { builder: None, maps: HashMap::new(), values_at: HashMap::new(), struct_ops: HashMap::new() };
+        let mut types = Types {
+            builder: None,
+            maps: HashMap::new(),
+            values_at: HashMap::new(),
+            struct_ops: HashMap::new(),
+        };
         let btf = object.btf.as_deref();
         let mut builder = match btf {
             Some(btf) => Builder::from_btf(btf).map_err(failed)?,
@@ -428,25 +560,39 @@ impl Types {
         if let (Some(id), Some(btf)) = (known, btf)
             && let Ok(Ty::DataSec { vars: old, .. }) = btf.ty(id)
         {
-            vars.extend(old.iter().map(|v| SecVarDef { ty: v.ty, offset: v.offset, size: v.size }));
+            vars.extend(old.iter().map(|v| SecVarDef {
+                ty: v.ty,
+                offset: v.offset,
+                size: v.size,
+            }));
         }
-        let mut made = MapTypes { builder: &mut builder, int: None };
+        let mut made = MapTypes {
+            builder: &mut builder,
+            int: None,
+        };
         let mut changed = false;
         for (index, map) in object.maps.iter().enumerate() {
             if map.kind == MapKind::StructOps {
-                if let Some(offset) = btf.and_then(|btf| variable(btf, &map.section, &map.def.name)) {
+                if let Some(offset) = btf.and_then(|btf| variable(btf, &map.section, &map.def.name))
+                {
                     types.struct_ops.insert(index, u64::from(offset));
                 }
                 continue;
             }
-            let declared = matches!(map.kind, MapKind::Ordinary | MapKind::Arena) && map.section == maps::SECTION;
+            let declared = matches!(map.kind, MapKind::Ordinary | MapKind::Arena)
+                && map.section == maps::SECTION;
             if !declared {
                 continue;
             }
-            let old = vars.iter().position(|v| btf.is_some_and(|btf| btf.name(v.ty) == map.def.name));
-            let same = old.is_some_and(|at| btf.is_some_and(|btf| maps::describes(btf, vars[at].ty, map)));
+            let old = vars
+                .iter()
+                .position(|v| btf.is_some_and(|btf| btf.name(v.ty) == map.def.name));
+            let same =
+                old.is_some_and(|at| btf.is_some_and(|btf| maps::describes(btf, vars[at].ty, map)));
             let slots = match &map.initial {
-                InitialContents::Slots(slots) => slots.iter().map(|(slot, _)| slot + 1).max().unwrap_or(0),
+                InitialContents::Slots(slots) => {
+                    slots.iter().map(|(slot, _)| slot + 1).max().unwrap_or(0)
+                }
                 _ => 0,
             };
             if !same {
@@ -454,20 +600,40 @@ impl Types {
                 let (ty, size) = made.definition(map);
                 let values_at = u64::from(size);
                 let size = slots.checked_mul(8).and_then(|n| n.checked_add(size));
-                let size = size.ok_or_else(|| ObjError::link(&map.def.name, "it has too many initial elements"))?;
-                let var = TypeDef::Var { name: map.def.name.clone(), target: ty, linkage: BtfLinkage::Global };
+                let size = size.ok_or_else(|| {
+                    ObjError::link(&map.def.name, "it has too many initial elements")
+                })?;
+                let var = TypeDef::Var {
+                    name: map.def.name.clone(),
+                    target: ty,
+                    linkage: BtfLinkage::Global,
+                };
                 let ty = made.builder.add(var);
                 types.values_at.insert(index, values_at);
                 match old {
-                    Some(at) => vars[at] = SecVarDef { ty, offset: 0, size },
-                    None => vars.push(SecVarDef { ty, offset: 0, size }),
+                    Some(at) => {
+                        vars[at] = SecVarDef {
+                            ty,
+                            offset: 0,
+                            size,
+                        }
+                    }
+                    None => vars.push(SecVarDef {
+                        ty,
+                        offset: 0,
+                        size,
+                    }),
                 }
             } else if let (Some(at), Some(btf)) = (old, btf)
                 && let Some(values_at) = maps::values_at(btf, vars[at].ty)
             {
                 types.values_at.insert(index, values_at);
             }
-            let at = if same { old } else { old.or(Some(vars.len() - 1)) };
+            let at = if same {
+                old
+            } else {
+                old.or(Some(vars.len() - 1))
+            };
             if let Some(at) = at {
                 types.maps.insert(index, (at as u64, 0));
             }
@@ -484,7 +650,11 @@ impl Types {
             *place = (u64::from(var.offset), u64::from(var.size));
         }
         if changed {
-            let datasec = TypeDef::DataSec { name: maps::SECTION.to_owned(), size: end, vars };
+            let datasec = TypeDef::DataSec {
+                name: maps::SECTION.to_owned(),
+                size: end,
+                vars,
+            };
             match known {
                 Some(id) => builder.define(id, datasec).map_err(failed)?,
                 None => {
@@ -498,9 +668,18 @@ impl Types {
         Ok(types)
     }
 
-    fn global_is_static(&self, object: &Object, map: &MapSpec, global: &crate::globals::GlobalRef) -> bool {
-        let (Some(btf), Some(section)) = (&object.btf, map.value_type) else { return false };
-        let Ok(Ty::DataSec { vars, .. }) = btf.ty(section) else { return false };
+    fn global_is_static(
+        &self,
+        object: &Object,
+        map: &MapSpec,
+        global: &crate::globals::GlobalRef,
+    ) -> bool {
+        let (Some(btf), Some(section)) = (&object.btf, map.value_type) else {
+            return false;
+        };
+        let Ok(Ty::DataSec { vars, .. }) = btf.ty(section) else {
+            return false;
+        };
         vars.iter().any(|v| {
             v.offset == global.offset
                 && matches!(btf.ty(v.ty), Ok(Ty::Var { name, linkage: BtfLinkage::Static, .. }) if name == global.name)
@@ -510,8 +689,12 @@ impl Types {
 
 /// The offset of a variable in a data section.
 fn variable(btf: &Btf, section: &str, name: &str) -> Option<u32> {
-    let Ok(Ty::DataSec { vars, .. }) = btf.ty(btf.find(Kind::DataSec, section)?) else { return None };
-    vars.iter().find(|v| btf.name(v.ty) == name).map(|v| v.offset)
+    let Ok(Ty::DataSec { vars, .. }) = btf.ty(btf.find(Kind::DataSec, section)?) else {
+        return None;
+    };
+    vars.iter()
+        .find(|v| btf.name(v.ty) == name)
+        .map(|v| v.offset)
 }
 
 /// Makes the struct types that define maps.
@@ -523,7 +706,9 @@ struct MapTypes<'b> {
 impl MapTypes<'_> {
     fn int(&mut self) -> TypeId {
         let builder = &mut *self.builder;
-        *self.int.get_or_insert_with(|| builder.add_int("int", 4, Encoding::SIGNED))
+        *self
+            .int
+            .get_or_insert_with(|| builder.add_int("int", 4, Encoding::SIGNED))
     }
 
     /// A struct as the `__uint` and `__type` macros write it, and its size.
@@ -544,7 +729,12 @@ impl MapTypes<'_> {
         if def.max_entries != 0 {
             uint(self.builder, "max_entries", def.max_entries);
         }
-        let flags = def.flags & !if def.numa_node.is_some() { skep_spec::map::flags::NUMA_NODE } else { 0 };
+        let flags = def.flags
+            & !if def.numa_node.is_some() {
+                skep_spec::map::flags::NUMA_NODE
+            } else {
+                0
+            };
         if flags != 0 {
             uint(self.builder, "map_flags", flags);
         }
@@ -579,14 +769,20 @@ impl MapTypes<'_> {
                 name: String::new(),
                 size: 8,
                 signed: false,
-                values: vec![skep_btf::build::ValueDef { name: format!("__map_extra_{}", def.name), value }],
+                values: vec![skep_btf::build::ValueDef {
+                    name: format!("__map_extra_{}", def.name),
+                    value,
+                }],
             });
             push("map_extra", ty);
         }
         if values {
             let elem = match &map.inner {
                 Some(inner) => self.definition(inner).0,
-                None => self.builder.add(TypeDef::FuncProto { ret: TypeId::VOID, params: Vec::new() }),
+                None => self.builder.add(TypeDef::FuncProto {
+                    ret: TypeId::VOID,
+                    params: Vec::new(),
+                }),
             };
             let ptr = self.builder.add_ptr(elem);
             let array = self.builder.add_array(ptr, int, 0);
@@ -594,11 +790,4 @@ impl MapTypes<'_> {
         }
         (self.builder.add_struct("", end, members), end)
     }
-}
-
-/// The object's types as they are written: with those of its maps.
-pub(crate) fn complete_types(object: &Object) -> Result<Option<Arc<Btf>>, ObjError> {
-    let Some(builder) = Types::complete(object)?.builder else { return Ok(None) };
-    let btf = builder.into_btf().map_err(|e| ObjError::malformed(".BTF", 0, e.to_string()))?;
-    Ok(Some(Arc::new(btf)))
 }
