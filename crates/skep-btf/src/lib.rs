@@ -9,6 +9,7 @@ pub mod build;
 pub mod core;
 pub mod error;
 pub mod ext;
+pub mod format_c;
 pub mod kind;
 pub mod ty;
 pub mod value;
