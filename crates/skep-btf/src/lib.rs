@@ -7,6 +7,7 @@
 pub mod btf;
 pub mod build;
 pub mod core;
+pub mod dedup;
 pub mod error;
 pub mod ext;
 pub mod format_c;

@@ -51,8 +51,8 @@ fn an_event_prints_alike_in_both_byte_orders() {
         bytes.extend(b"ls\"\0junk");
         bytes.extend(word(-2_i32 as u32));
         bytes.extend(match endian {
-            Endian::Little => [0b1_1110_101, 0, 0, 0],
-            Endian::Big => [0b1_0111_110, 0, 0, 0],
+            Endian::Little => [0b1111_0101, 0, 0, 0],
+            Endian::Big => [0b1011_1110, 0, 0, 0],
         });
         bytes.extend(match endian {
             Endian::Little => 0xffff_8000_u64.to_le_bytes(),
