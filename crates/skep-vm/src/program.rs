@@ -77,10 +77,17 @@ impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             LoadError::Malformed { pc, why } => write!(f, "instruction {pc}: {why}"),
-            LoadError::UnknownHelper { pc, id } => write!(
-                f,
-                "instruction {pc}: helper #{id} is not supported by the embedded engine"
-            ),
+            LoadError::UnknownHelper { pc, id } => match skep_spec::helper::by_id(*id) {
+                Some(helper) => write!(
+                    f,
+                    "instruction {pc}: helper bpf_{} (#{id}) is not supported by the embedded engine",
+                    helper.name.trim_start_matches("bpf_")
+                ),
+                None => write!(
+                    f,
+                    "instruction {pc}: invalid func unknown#{id}: there is no such helper"
+                ),
+            },
             LoadError::UnknownKfunc { pc, name } => {
                 write!(
                     f,
@@ -175,7 +182,7 @@ impl Program {
         let offset = value.wrapping_sub(self.ops.as_ptr() as u64);
         let size = size_of::<Op>() as u64;
         let start = usize::try_from(offset / size).ok()?;
-        if offset % size != 0 || start >= self.ops.len() {
+        if !offset.is_multiple_of(size) || start >= self.ops.len() {
             return None;
         }
         let index = self

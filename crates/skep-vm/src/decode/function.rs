@@ -71,8 +71,7 @@ pub(super) fn functions(image: &Image, ops: &mut [Op]) -> Result<Vec<Function>, 
     for (index, start) in starts.iter().copied().enumerate() {
         let end = starts.get(index + 1).copied().unwrap_or(count);
         let mut stack = 0;
-        for pc in start..end {
-            let op = ops[pc];
+        for (pc, op) in ops.iter().copied().enumerate().take(end).skip(start) {
             if is_jump(op.code) {
                 match target(pc, op.off.into(), count) {
                     Some(at) if second_half[at] => {
@@ -97,9 +96,12 @@ pub(super) fn functions(image: &Image, ops: &mut [Op]) -> Result<Vec<Function>, 
         } else {
             end - 1
         };
-        if !matches!(ops[last].code, Code::Exit | Code::Ja)
-            && !(ops[last].code == Code::Poison && !second_half[end - 1])
-        {
+        let ends = match ops[last].code {
+            Code::Exit | Code::Ja => true,
+            Code::Poison => !second_half[end - 1],
+            _ => false,
+        };
+        if !ends {
             if end == count {
                 return Err(malformed(
                     last,
@@ -118,18 +120,17 @@ pub(super) fn functions(image: &Image, ops: &mut [Op]) -> Result<Vec<Function>, 
             function.stack = FRAME_BYTES as u32;
         }
     }
-    for pc in 0..count {
-        let delta = ops[pc].imm;
-        match ops[pc].code {
+    for (pc, op) in ops.iter_mut().enumerate() {
+        match op.code {
             Code::Call => {
-                let Some(callee) = target(pc, delta, count)
+                let Some(callee) = target(pc, op.imm, count)
                     .and_then(|at| functions.iter().find(|function| function.start == at))
                 else {
                     return Err(malformed(pc, "call to no function"));
                 };
-                ops[pc].off = callee.stack as i32;
+                op.off = callee.stack as i32;
             }
-            Code::LdFunc => ops[pc].imm = target(pc, delta, count).unwrap_or(0) as i64,
+            Code::LdFunc => op.imm = target(pc, op.imm, count).unwrap_or(0) as i64,
             _ => {}
         }
     }

@@ -108,7 +108,7 @@ impl ContextIndex {
             8 => &self.double_words,
             _ => return None,
         };
-        if offset % width != 0 {
+        if !offset.is_multiple_of(width) {
             None
         } else {
             *reads.get((offset / width) as usize)?

@@ -200,7 +200,7 @@ impl<'p> Call<'_, 'p> {
         let maps = &self.program.maps;
         let size = size_of::<Arc<dyn Map>>() as u64;
         let offset = value.wrapping_sub(maps.as_ptr() as u64);
-        if offset % size == 0
+        if offset.is_multiple_of(size)
             && let Some(map) = maps.get((offset / size) as usize)
         {
             return Ok(map);

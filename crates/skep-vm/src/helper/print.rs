@@ -23,7 +23,7 @@ fn trace_vprintk(
     [format, size, data, len, _]: [u64; 5],
 ) -> Result<u64, Trap> {
     let len = len as u32 as u64;
-    if len % 8 != 0 || len > 8 * MAX_BPRINTF_ARGS as u64 || (len != 0 && data == 0) {
+    if !len.is_multiple_of(8) || len > 8 * MAX_BPRINTF_ARGS as u64 || (len != 0 && data == 0) {
         return Ok(failure(Errno::EINVAL));
     }
     let args: Vec<u64> = words(call.read(data, len)?);
