@@ -11,6 +11,40 @@ use std::sync::Arc;
 
 use crate::program::Program;
 
+mod array;
+pub mod array_of_maps;
+mod bloom_filter;
+pub mod cgroup_array;
+pub mod cpumap;
+pub mod create;
+pub mod devmap;
+pub mod devmap_hash;
+mod hash;
+pub mod hash_of_maps;
+mod kind;
+mod lpm_trie;
+mod lru_hash;
+mod lru_percpu_hash;
+mod percpu_array;
+mod percpu_hash;
+pub mod perf_event_array;
+pub mod prog_array;
+mod queue;
+mod region;
+pub mod ringbuf;
+mod slots;
+pub mod sockets;
+mod stack;
+pub mod stack_trace;
+pub mod storage;
+mod table;
+pub mod user_ringbuf;
+
+#[cfg(test)]
+mod tests;
+
+pub use create::{CreateOptions, create, is_supported};
+
 /// One map, as programs and users see it. `cpu` is the CPU that the calling program runs on.
 ///
 /// Keys and values have the sizes that [`Map::def`] tells, where not said otherwise. Errors are the kernel's.
@@ -69,7 +103,13 @@ pub unsafe trait Map: Send + Sync {
         true
     }
 
-    /// User side. Values of per-CPU maps are those of all CPUs, each rounded up to 8 bytes, concatenated.
+    /// Bytes of a value on the user's side: for per-CPU maps those of all CPUs.
+    fn user_value_size(&self) -> usize {
+        self.def().value_size as usize
+    }
+
+    /// User side. Values of per-CPU maps are those of all CPUs, each rounded up to 8 bytes, concatenated. A bloom
+    /// filter takes the value to ask for in `out`.
     fn lookup_user(&self, key: &[u8], flags: u64, out: &mut Vec<u8>) -> Result<(), Errno>;
 
     fn update_user(&self, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno>;
@@ -86,9 +126,20 @@ pub unsafe trait Map: Send + Sync {
         self.delete_user(key)
     }
 
-    /// No more changes from the user's side.
+    /// Calls `visit` with each key and its user-side value until it answers `false`: each element that is there all
+    /// the time exactly once, and an end also while others change the map.
+    fn entries(&self, _visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// No more changes from the user's side. `EPERM` if there could be none already.
     fn freeze(&self) -> Result<(), Errno> {
         Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Whether [`Map::freeze`] has been called.
+    fn frozen(&self) -> bool {
+        false
     }
 
     /// The program in a slot of a program array.
@@ -101,5 +152,61 @@ pub unsafe trait Map: Send + Sync {
         None
     }
 
+    /// The kind behind the map, such as [`ringbuf::RingBuf`], for what only that kind can do.
     fn as_any(&self) -> &dyn Any;
+}
+
+/// What only one kind of map can do.
+impl dyn Map {
+    pub fn as_ringbuf(&self) -> Option<&ringbuf::RingBuf> {
+        self.as_any().downcast_ref()
+    }
+
+    pub fn as_user_ringbuf(&self) -> Option<&user_ringbuf::UserRingBuf> {
+        self.as_any().downcast_ref()
+    }
+
+    pub fn as_perf(&self) -> Option<&perf_event_array::PerfEventArray> {
+        self.as_any().downcast_ref()
+    }
+
+    pub fn as_prog_array(&self) -> Option<&prog_array::ProgArray> {
+        self.as_any().downcast_ref()
+    }
+
+    pub fn as_array_of_maps(&self) -> Option<&array_of_maps::ArrayOfMaps> {
+        self.as_any().downcast_ref()
+    }
+
+    pub fn as_hash_of_maps(&self) -> Option<&hash_of_maps::HashOfMaps> {
+        self.as_any().downcast_ref()
+    }
+
+    pub fn as_stack_trace(&self) -> Option<&stack_trace::StackTrace> {
+        self.as_any().downcast_ref()
+    }
+
+    pub fn as_cgroup_array(&self) -> Option<&cgroup_array::CgroupArray> {
+        self.as_any().downcast_ref()
+    }
+
+    pub fn as_devmap(&self) -> Option<&devmap::Devmap> {
+        self.as_any().downcast_ref()
+    }
+
+    pub fn as_devmap_hash(&self) -> Option<&devmap_hash::DevmapHash> {
+        self.as_any().downcast_ref()
+    }
+
+    pub fn as_cpumap(&self) -> Option<&cpumap::Cpumap> {
+        self.as_any().downcast_ref()
+    }
+
+    pub fn as_socket_array(&self) -> Option<&sockets::SocketArray> {
+        self.as_any().downcast_ref()
+    }
+
+    pub fn as_storage(&self) -> Option<&storage::Storage> {
+        self.as_any().downcast_ref()
+    }
 }

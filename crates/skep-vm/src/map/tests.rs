@@ -1,0 +1,1 @@
+//! Edge cases of the map kinds that the kernel comparison cannot reach.
