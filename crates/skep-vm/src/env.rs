@@ -95,7 +95,30 @@ pub trait Env {
 
     /// Sends a signal to the current process (`bpf_send_signal`) or thread.
     fn send_signal(&self, _signal: u32, _thread_only: bool) -> Result<(), Errno> {
-        Err(Errno::EOPNOTSUPP)
+        Err(Errno::EPERM)
+    }
+
+    /// Whether the current task is in the control group with this id, or in one below it. An environment that knows
+    /// no hierarchy knows only the task's own.
+    fn under_cgroup(&self, id: u64) -> Result<bool, Errno> {
+        self.current()
+            .map(|current| current.cgroup_id == id)
+            .ok_or(Errno::EINVAL)
+    }
+
+    /// Thread and process id of the current task in the pid namespace with this device and inode number.
+    fn ns_pid_tgid(&self, _device: u64, _inode: u64) -> Result<(u32, u32), Errno> {
+        Err(Errno::EINVAL)
+    }
+
+    /// Address of the traced function, 0 where there is none.
+    fn func_ip(&self) -> u64 {
+        0
+    }
+
+    /// What the user gave the attachment that runs the program, 0 if nothing.
+    fn attach_cookie(&self) -> u64 {
+        0
     }
 }
 

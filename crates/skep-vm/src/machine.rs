@@ -113,6 +113,12 @@ impl<'p> Machine<'p> {
         (result, machine.executed)
     }
 
+    /// Whether the caller has asked to stop.
+    pub(crate) fn interrupted(&self) -> bool {
+        self.interrupt
+            .is_some_and(|flag| flag.load(Ordering::Relaxed))
+    }
+
     /// Gives back what the program did not.
     #[cold]
     fn release_records(

@@ -19,12 +19,20 @@ use crate::trap::{Trap, TrapCause};
 
 mod checksum;
 mod fib;
+mod lock;
 mod loops;
+mod map;
 mod packet;
+mod perf;
 mod print;
+mod probe_read;
 mod random;
 mod redirect;
+mod ringbuf;
+mod stack;
+mod string;
 mod tail_call;
+mod task;
 mod time;
 
 pub(crate) use tail_call::TAIL_CALL;
@@ -36,16 +44,24 @@ pub type HelperFn = fn(&mut Call<'_, '_>, [u64; 5]) -> Result<u64, Trap>;
 const FAMILIES: &[&[(u32, HelperFn)]] = &[
     checksum::HELPERS,
     fib::HELPERS,
+    lock::HELPERS,
     loops::HELPERS,
+    map::HELPERS,
     packet::XDP,
     packet::BYTES,
     packet::RESIZE,
     packet::SKB,
     packet::VLAN,
+    perf::HELPERS,
     print::HELPERS,
+    probe_read::HELPERS,
     random::HELPERS,
     redirect::HELPERS,
+    ringbuf::HELPERS,
+    stack::HELPERS,
+    string::HELPERS,
     tail_call::HELPERS,
+    task::HELPERS,
     time::HELPERS,
 ];
 

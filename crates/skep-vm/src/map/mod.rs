@@ -157,7 +157,7 @@ pub unsafe trait Map: Send + Sync {
 }
 
 /// What only one kind of map can do.
-impl dyn Map {
+impl dyn Map + '_ {
     pub fn as_ringbuf(&self) -> Option<&ringbuf::RingBuf> {
         self.as_any().downcast_ref()
     }

@@ -73,9 +73,14 @@ impl StackTrace {
         self.def.value_size as usize / 8
     }
 
+    /// `EINVAL` for flags that `bpf_get_stackid` does not know.
+    pub fn check_flags(&self, flags: u64) -> Result<(), Errno> {
+        require(flags & !(SKIP_MASK | USER_STACK | FAST_STACK_CMP | REUSE_STACKID) == 0)
+    }
+
     /// The number of a stack (innermost frame first, nothing left out yet), by the rules of `bpf_get_stackid`.
     pub fn id(&self, frames: &[u64], flags: u64) -> Result<u32, Errno> {
-        require(flags & !(SKIP_MASK | USER_STACK | FAST_STACK_CMP | REUSE_STACKID) == 0)?;
+        self.check_flags(flags)?;
         let skip = (flags & SKIP_MASK) as usize;
         let kept = frames
             .get(skip..)
