@@ -6,8 +6,10 @@ use clap::{Parser, Subcommand};
 
 mod commands;
 mod exit;
+mod output;
 
-use commands::conformance_plugin::{ConformancePlugin, Failure};
+use commands::conformance_plugin::{self, ConformancePlugin};
+use exit::{Exit, Failure};
 
 /// The whole of eBPF in one binary.
 #[derive(Parser)]
@@ -22,28 +24,53 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
+    Inspect(commands::inspect::Inspect),
+    Btf(commands::btf::BtfCommand),
     ConformancePlugin(ConformancePlugin),
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let _ = args.json;
+    report_bugs();
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(args)));
+    match outcome {
+        Ok(Ok(code)) => code,
+        Ok(Err(failure)) => {
+            eprintln!("skep: {}", failure.text);
+            failure.exit.into()
+        }
+        Err(_) => Exit::Bug.into(),
+    }
+}
+
+fn run(args: Args) -> Result<ExitCode, Failure> {
+    let json = args.json;
     match args.command {
+        Command::Inspect(command) => command.run(json).map(|()| ExitCode::SUCCESS),
+        Command::Btf(command) => command.run(json).map(|()| ExitCode::SUCCESS),
         Command::ConformancePlugin(plugin) => match plugin.run() {
-            Ok(r0) => {
-                println!("{r0}");
-                ExitCode::SUCCESS
-            }
+            Ok(r0) => output::print(&format!("{r0}\n")).map(|()| ExitCode::SUCCESS),
             Err(failure) => {
-                let (code, text) = match failure {
-                    Failure::Rejected(text) => (1, text),
-                    Failure::Usage(text) => (2, text),
-                    Failure::NotSupported(text) => (3, text),
-                    Failure::System(text) => (4, text),
+                let (exit, text) = match failure {
+                    conformance_plugin::Failure::Rejected(text) => (Exit::Rejected, text),
+                    conformance_plugin::Failure::Usage(text) => (Exit::Usage, text),
+                    conformance_plugin::Failure::NotSupported(text) => (Exit::NotSupported, text),
+                    conformance_plugin::Failure::System(text) => (Exit::System, text),
                 };
-                eprintln!("{text}");
-                ExitCode::from(code)
+                Err(Failure { exit, text })
             }
         },
     }
+}
+
+/// Turns a panic, which is always our mistake, into a report that can be sent.
+fn report_bugs() {
+    std::panic::set_hook(Box::new(|info| {
+        eprintln!("skep: internal error: {info}");
+        eprintln!(
+            "This is a bug in skep {}, not in your program.",
+            env!("CARGO_PKG_VERSION")
+        );
+        eprintln!("Please report it with the command line and, if you can, the input file.");
+    }));
 }

@@ -22,6 +22,11 @@ mod write;
 pub(crate) use read::read;
 pub use write::write;
 
+/// The types of an ELF file, completed with what its symbols know; `None` if it has none. Any machine's file will do.
+pub fn btf_section(bytes: &[u8]) -> Result<Option<Vec<u8>>, ObjError> {
+    read::btf_section(bytes)
+}
+
 /// Relocation types of the BPF ELF ABI (LLVM's `ELFRelocs/BPF.def`).
 pub(crate) mod reloc {
     pub const NONE: u32 = 0;

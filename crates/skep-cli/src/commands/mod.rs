@@ -1,3 +1,27 @@
 //! One file a subcommand.
 
+pub mod btf;
 pub mod conformance_plugin;
+pub mod inspect;
+
+use crate::exit::Failure;
+
+/// Reads a file; `-` is standard input.
+pub fn read_file(path: &str) -> Result<Vec<u8>, Failure> {
+    let read = if path == "-" {
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut std::io::stdin().lock(), &mut bytes).map(|_| bytes)
+    } else {
+        std::fs::read(path)
+    };
+    read.map_err(|e| Failure::system(format!("{path}: {e}")))
+}
+
+/// Reads an object: ELF or text.
+pub fn read_object(path: &str, legacy_maps: bool) -> Result<skep_obj::Object, Failure> {
+    let bytes = read_file(path)?;
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let name = name.split('.').next().unwrap_or(name).to_owned();
+    let options = skep_obj::ParseOptions { name, legacy_maps };
+    skep_obj::Object::parse(&bytes, &options).map_err(|e| Failure::of_object(path, &e))
+}

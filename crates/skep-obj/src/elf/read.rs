@@ -43,6 +43,35 @@ pub(crate) fn read(bytes: &[u8], options: &ParseOptions) -> Result<Object, ObjEr
     Ok(reader.object)
 }
 
+/// The `.BTF` section of an ELF file of any machine.
+pub(crate) fn btf_section(bytes: &[u8]) -> Result<Option<Vec<u8>>, ObjError> {
+    let other = |e: object::read::Error| ObjError::malformed("ELF header", 0, e.to_string());
+    match File::parse(bytes) {
+        Ok(file) => {
+            let Some(section) = file
+                .sections
+                .iter()
+                .position(|s| s.name == ".BTF" && !s.data.is_empty())
+            else {
+                return Ok(None);
+            };
+            let mut bytes = btf_fix::relocated(&file, section);
+            btf_fix::complete_datasecs(&file, &mut bytes);
+            Ok(Some(bytes))
+        }
+        // A kernel image or module: its types need nothing from its symbols.
+        Err(ObjError::Unsupported { .. }) => {
+            use object::{Object as _, ObjectSection as _};
+            let file = object::File::parse(bytes).map_err(other)?;
+            match file.section_by_name(".BTF") {
+                Some(section) => Ok(Some(section.data().map_err(other)?.to_vec())),
+                None => Ok(None),
+            }
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// Where maps are in the file.
 #[derive(Default)]
 pub(super) struct Places {
