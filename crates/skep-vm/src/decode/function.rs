@@ -124,7 +124,12 @@ pub(super) fn functions(image: &Image, ops: &mut [Op]) -> Result<Vec<Function>, 
         match op.code {
             Code::Call => {
                 let Some(callee) = target(pc, op.imm, count)
-                    .and_then(|at| functions.iter().find(|function| function.start == at))
+                    .and_then(|at| {
+                        functions
+                            .binary_search_by_key(&at, |function| function.start)
+                            .ok()
+                    })
+                    .map(|index| functions[index])
                 else {
                     return Err(malformed(pc, "call to no function"));
                 };

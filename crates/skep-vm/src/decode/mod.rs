@@ -5,6 +5,7 @@
 //! operation does not fall through; a `Frame` load or store stays within the frame of the function it is in; helper
 //! indices are valid. Operation `i` is instruction slot `i`, so an operation's index is the `pc` of traps.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use skep_spec::context::{Access, ContextKind, ContextLayout, Resolved};
@@ -126,6 +127,8 @@ const PURE: &[u32] = &[
 struct Decoder<'i> {
     image: &'i Image,
     helpers: Vec<(u32, helper::HelperFn)>,
+    poisons: HashSet<usize>,
+    symbols: HashMap<usize, u64>,
 }
 
 fn malformed(pc: usize, why: impl Into<String>) -> LoadError {
@@ -161,6 +164,8 @@ pub(crate) fn decode(image: Image) -> Result<Program, LoadError> {
     let mut decoder = Decoder {
         image: &image,
         helpers: Vec::new(),
+        poisons: image.poisons.iter().map(|(pc, _)| *pc).collect(),
+        symbols: image.symbols.iter().copied().collect(),
     };
     let mut ops = decoder.operations()?;
     let helpers = decoder.helpers.into();
@@ -200,7 +205,7 @@ impl Decoder<'_> {
         let mut pc = 0;
         while let Some(insn) = insns.get(pc) {
             let wide = insn.is_ld_imm64();
-            if self.image.poisons.iter().any(|(at, _)| *at == pc) {
+            if self.poisons.contains(&pc) {
                 ops.push(nop(Code::Poison));
             } else {
                 let op = self.operation(pc, insn)?;
@@ -608,7 +613,7 @@ impl Decoder<'_> {
                 });
             }
             pseudo::BTF_ID => {
-                let Some((_, addr)) = self.image.symbols.iter().find(|(at, _)| *at == pc) else {
+                let Some(addr) = self.symbols.get(&pc) else {
                     return Err(LoadError::NotSupported {
                         pc,
                         what: format!("kernel variable with BTF id {}", insn.imm),
