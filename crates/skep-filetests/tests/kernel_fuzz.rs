@@ -188,13 +188,25 @@ fn answers(insns: &[Insn]) -> Option<(u32, Result<u64, String>)> {
         attach_btf_id: 0,
     };
     let kernel = KernelProgram::load(&Kernel, &load).ok()?;
-    let input = TestRun { data: &[0; 64], ..TestRun::default() };
-    let theirs = kernel.test_run(&Kernel, &input).expect("what the kernel loads, it runs").retval;
-    let image = Image { name: "fuzz".to_owned(), insns: insns.to_vec(), ..Image::default() };
-    let ours = Program::sandboxed(image).map_err(|error| error.to_string()).and_then(|program| {
-        let run = program.run(&mut Ctx::None, &DefaultEnv::default(), &Limits::default());
-        run.map_err(|trap| trap.to_string())
-    });
+    let input = TestRun {
+        data: &[0; 64],
+        ..TestRun::default()
+    };
+    let theirs = kernel
+        .test_run(&Kernel, &input)
+        .expect("what the kernel loads, it runs")
+        .retval;
+    let image = Image {
+        name: "fuzz".to_owned(),
+        insns: insns.to_vec(),
+        ..Image::default()
+    };
+    let ours = Program::sandboxed(image)
+        .map_err(|error| error.to_string())
+        .and_then(|program| {
+            let run = program.run(&mut Ctx::None, &DefaultEnv::default(), &Limits::default());
+            run.map_err(|trap| trap.to_string())
+        });
     Some((theirs, ours))
 }
 
@@ -240,7 +252,10 @@ fn the_interpreter_answers_as_the_kernel_does() {
             let small = reduce(insns);
             let (theirs, ours) = answers(&small).unwrap_or((theirs, ours));
             let small: Vec<String> = small.iter().map(|insn| format!("{insn:?}")).collect();
-            panic!("program {compared}: the kernel gives {theirs:#x}, we give {ours:x?}\n{}", small.join("\n"));
+            panic!(
+                "program {compared}: the kernel gives {theirs:#x}, we give {ours:x?}\n{}",
+                small.join("\n")
+            );
         }
         compared += 1;
     }
