@@ -65,6 +65,8 @@ pub fn dedup(btf: &Btf) -> Result<Deduped, BtfError> {
 /// Types that C would take for the same by their name: `struct x`, `union x`, `enum x`.
 #[derive(Default)]
 struct Group {
+    /// All types of the name, those that only announce it included.
+    named: Vec<u32>,
     definitions: Vec<u32>,
     /// Whether the definitions differ.
     ambiguous: bool,
@@ -137,6 +139,7 @@ impl Graph {
                 });
                 graph.group_of[id.0 as usize] = group;
                 graph.forward[id.0 as usize] = forward;
+                graph.groups[group as usize].named.push(id.0);
                 if !forward {
                     graph.groups[group as usize].definitions.push(id.0);
                 }
@@ -214,6 +217,7 @@ impl Graph {
                 let Group {
                     definitions,
                     ambiguous: false,
+                    ..
                 } = &self.groups[group as usize]
                 else {
                     continue;
@@ -224,10 +228,8 @@ impl Graph {
                     .any(|&id| Some(self.class[id as usize]) != class)
                 {
                     self.groups[group as usize].ambiguous = true;
-                    for id in 0..self.class.len() as u32 {
-                        if self.group_of[id as usize] == group {
-                            dirty.extend_from_slice(self.users(id));
-                        }
+                    for &id in &self.groups[group as usize].named {
+                        dirty.extend_from_slice(self.users(id));
                     }
                 }
             }

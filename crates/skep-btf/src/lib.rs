@@ -12,6 +12,8 @@ pub mod error;
 pub mod ext;
 pub mod format_c;
 pub mod kind;
+pub mod layout;
+pub mod parse_c;
 pub mod ty;
 pub mod value;
 
