@@ -344,6 +344,8 @@ pub struct SkbState {
     pub network_offset: i32,
     /// The transport header, once something has set it.
     pub transport_offset: Option<i32>,
+    /// Length of the MAC header as something measured it last (`skb->mac_len`), 0 before.
+    pub mac_len: i32,
     /// How many checksums are known to be good: `None` as received (`CHECKSUM_NONE`), else `skb->csum_level` (0 to 3) of
     /// `CHECKSUM_UNNECESSARY`.
     pub csum_level: Option<u8>,
@@ -353,6 +355,13 @@ pub struct SkbState {
     pub encapsulation: bool,
     /// Whether `hash` holds a hash.
     pub hashed: bool,
+}
+
+impl SkbState {
+    /// Measures the MAC header anew (`skb_reset_mac_len`).
+    pub fn reset_mac_len(&mut self) {
+        self.mac_len = self.network_offset - self.mac_offset;
+    }
 }
 
 impl PacketCtx {

@@ -58,6 +58,8 @@ pub struct Port {
     pub queue: u32,
     /// The interface's own address: decides `pkt_type`.
     pub mac: [u8; 6],
+    /// Its broadcast address; the loopback device's is zero.
+    pub broadcast: [u8; 6],
 }
 
 impl Default for Port {
@@ -67,6 +69,7 @@ impl Default for Port {
             ifindex: 1,
             queue: 0,
             mac: [0; 6],
+            broadcast: [0; 6],
         }
     }
 }

@@ -31,7 +31,7 @@ pub(super) fn load(
             ctx,
             port,
             ethernet_protocol(packet),
-            packet_type(packet, port.mac),
+            packet_type(packet, port),
         );
     } else {
         load_bare(ctx, packet, link, port)?;

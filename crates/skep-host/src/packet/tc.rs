@@ -21,10 +21,10 @@ mod kind {
 }
 
 /// `pkt_type` by the destination address of the frame.
-pub(super) fn packet_type(frame: &[u8], own: [u8; 6]) -> u64 {
+pub(super) fn packet_type(frame: &[u8], port: &Port) -> u64 {
     match frame.first_chunk::<6>() {
-        Some(to) if *to == own => kind::HOST,
-        Some([0xff, 0xff, 0xff, 0xff, 0xff, 0xff]) => kind::BROADCAST,
+        Some(to) if *to == port.mac => kind::HOST,
+        Some(to) if *to == port.broadcast => kind::BROADCAST,
         Some([first, ..]) if first & 1 != 0 => kind::MULTICAST,
         _ => kind::OTHERHOST,
     }
@@ -65,7 +65,7 @@ pub(super) fn load(
         protocol = ethernet_protocol(&packet[VLAN_HLEN..]);
         ctx.move_header(12, -(VLAN_HLEN as i64));
     }
-    set_common(ctx, port, protocol, packet_type(packet, port.mac));
+    set_common(ctx, port, protocol, packet_type(packet, port));
     Ok(())
 }
 

@@ -82,6 +82,7 @@ impl Wire {
             ifindex: self.ifindex,
             queue: 0,
             mac: self.mac,
+            broadcast: [0xff; 6],
         }
     }
 

@@ -1,7 +1,8 @@
 //! Internet checksums: the arithmetic, and the helpers that keep checksums true while bytes change.
 //!
 //! Invariants: sums are ones' complement sums over native 16-bit words as the kernel keeps them, so a value that a program
-//! loads from a packet can be passed as it is; what leaves `bpf_csum_diff` is folded to 16 bits, as since Linux 6.13.
+//! loads from a packet can be passed as it is; what leaves `bpf_csum_diff` is folded to 16 bits and of any length, as
+//! since Linux 6.13 (before, lengths had to be multiples of four).
 
 use skep_spec::errno::Errno;
 
@@ -43,14 +44,17 @@ fn fold(sum: u32) -> u16 {
     ((sum & 0xffff) + (sum >> 16)) as u16
 }
 
-/// The sum over `bytes`, added to `seed`.
+/// The sum over `bytes`, added to `seed`; an odd last byte counts as the first of a word.
 fn sum(bytes: &[u8], seed: u32) -> u32 {
     let mut total = u64::from(seed);
     let mut words = bytes.chunks_exact(4);
     for w in &mut words {
         total += u64::from(u32::from_ne_bytes([w[0], w[1], w[2], w[3]]));
     }
-    // At most 2^16 words of 2^32 each: no overflow before the fold.
+    let mut last = [0; 4];
+    last[..words.remainder().len()].copy_from_slice(words.remainder());
+    // Fewer than 2^30 words of 2^32 each: no overflow before the fold.
+    total += u64::from(u32::from_ne_bytes(last));
     let total = (total & 0xffff_ffff) + (total >> 32);
     ((total & 0xffff_ffff) + (total >> 32)) as u32
 }
@@ -131,9 +135,6 @@ fn csum_diff(
     [from, from_size, to, to_size, seed]: [u64; 5],
 ) -> Result<u64, Trap> {
     let (from_size, to_size, seed) = (from_size as u32, to_size as u32, seed as u32);
-    if (from_size | to_size) & 3 != 0 {
-        return Ok(failure(Errno::EINVAL));
-    }
     let old = if from_size > 0 {
         sum(call.read(from, u64::from(from_size))?, 0)
     } else {

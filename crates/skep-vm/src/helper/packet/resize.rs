@@ -107,12 +107,15 @@ fn skb_change_head(call: &mut Call<'_, '_>, [ctx, room, flags, ..]: [u64; 5]) ->
     packet.bytes_mut()[..n].fill(0);
     packet.skb.mac_offset = 0;
     packet.skb.network_offset += room as i32;
+    packet.skb.reset_mac_len();
     packet.skb.transport_offset = packet.skb.transport_offset.map(|at| at + room as i32);
     Ok(0)
 }
 
-/// Opens `len` zeroed bytes behind the first `at`. All headers keep their distance from the packet's start.
+/// Opens `len` zeroed bytes behind the first `at`, or behind a packet that is shorter than that, which the kernel does not
+/// refuse. All headers keep their distance from the packet's start.
 fn push(packet: &mut PacketCtx, at: usize, len: usize) -> Result<(), Errno> {
+    let at = at.min(packet.frame().len());
     if packet.move_header(at, len as i64) {
         Ok(())
     } else {
@@ -254,9 +257,6 @@ fn net_grow(packet: &mut PacketCtx, at: usize, amount: usize, flags: u64) -> Res
         if inner_mac > amount {
             return Err(Errno::EINVAL);
         }
-    }
-    if packet.frame().len() < at {
-        return Err(Errno::ENOMEM);
     }
     push(packet, at, amount)?;
     if encap {

@@ -6,7 +6,7 @@
 use skep_spec::context::skb::slot;
 use skep_spec::errno::Errno;
 
-use super::{ether_type, skb};
+use super::{ETH_HLEN, ether_type, skb};
 use crate::helper::{Call, HelperFn, failure};
 use crate::packet::PacketCtx;
 use crate::trap::Trap;
@@ -148,11 +148,38 @@ fn flow_hash(packet: &PacketCtx) -> u32 {
     hash.max(1)
 }
 
-/// Marks an IPv4 or IPv6 packet as having met congestion, if it says that it can be.
+/// The protocol behind all VLAN tags, 0 where the packet ends before.
+fn inner_protocol(packet: &PacketCtx) -> u16 {
+    const TAGS_MAX: usize = 8;
+    let mut protocol = packet.slot(slot::PROTOCOL) as u16;
+    // The search starts before the tag's EtherType.
+    let mut at = match packet.skb.mac_len {
+        0 => ETH_HLEN,
+        len => match usize::try_from(len - 4) {
+            Ok(at) => at,
+            Err(_) if matches!(protocol, ether_type::VLAN | ether_type::VLAN_STACKED) => return 0,
+            Err(_) => return protocol,
+        },
+    };
+    for _ in 1..TAGS_MAX {
+        if !matches!(protocol, ether_type::VLAN | ether_type::VLAN_STACKED) {
+            return protocol;
+        }
+        let Some(tag) = packet.bytes().get(at..at + 4) else {
+            return 0;
+        };
+        protocol = u16::from_ne_bytes([tag[2], tag[3]]);
+        at += 4;
+    }
+    0
+}
+
+/// Marks an IPv4 or IPv6 packet as having met congestion, if it says that it can be. The bytes at the network header are
+/// taken for the header even where VLAN tags lie there, as the kernel does.
 fn skb_ecn_set_ce(call: &mut Call<'_, '_>, [ctx, ..]: [u64; 5]) -> Result<u64, Trap> {
     const CE: u8 = 3;
     let packet = skb(call, ctx, "bpf_skb_ecn_set_ce")?;
-    let protocol = packet.slot(slot::PROTOCOL) as u16;
+    let protocol = inner_protocol(packet);
     let at = usize::try_from(packet.skb.network_offset).unwrap_or(0);
     let Some(header) = packet.bytes_mut().get_mut(at..) else {
         return Ok(0);
@@ -166,11 +193,10 @@ fn skb_ecn_set_ce(call: &mut Call<'_, '_>, [ctx, ..]: [u64; 5]) -> Result<u64, T
                 _ => {}
             }
             header[1] = tos | CE;
-            // The sum over the header falls by as much as the field grew.
-            let old = u16::from_be_bytes([header[10], header[11]]);
+            // The checksum falls by as much as the field grew, in ones' complement.
             let grown = u16::from(header[1] - tos);
-            let (new, borrow) = old.overflowing_sub(grown);
-            header[10..12].copy_from_slice(&(new - u16::from(borrow)).to_be_bytes());
+            let (sum, carry) = u16::from_be_bytes([header[10], header[11]]).overflowing_add(!grown);
+            header[10..12].copy_from_slice(&(sum + u16::from(carry)).to_be_bytes());
             Ok(1)
         }
         ether_type::IPV6 if header.len() >= 40 => {

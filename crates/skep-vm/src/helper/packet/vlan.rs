@@ -49,6 +49,7 @@ fn skb_vlan_push(call: &mut Call<'_, '_>, [ctx, protocol, tci, ..]: [u64; 5]) ->
         packet.set_slot(slot::PROTOCOL, u64::from(old_protocol));
     }
     put_tag(packet, protocol, tci as u16);
+    packet.skb.reset_mac_len();
     Ok(0)
 }
 
@@ -68,6 +69,7 @@ fn take_tag(packet: &mut PacketCtx) -> Result<u16, Errno> {
     }
     packet.set_slot(slot::PROTOCOL, u64::from(inner));
     packet.skb.network_offset = (packet.skb.network_offset - VLAN_HLEN as i32).max(ETH_HLEN as i32);
+    packet.skb.reset_mac_len();
     packet.skb.transport_offset = packet.skb.transport_offset.map(|at| at - VLAN_HLEN as i32);
     Ok(tci)
 }
