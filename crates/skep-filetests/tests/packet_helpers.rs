@@ -259,12 +259,14 @@ fn tc_program(seq: &mut Sequence) -> (Vec<Insn>, String) {
     let mut w = Writer::new(seq);
     // When the kernel gives a test run's skb a bigger buffer it moves the transport header that was never set, and
     // bpf_skb_change_tail then takes it for one. On a real interface the header is set, so this is not followed here.
-    let mut grown = false;
+    // Room opened behind a shortened packet shows the bytes cut off; here it is zero.
+    let (mut grown, mut cut) = (false, false);
     for _ in 0..steps {
         let step = w.seq.below(26);
         grown |= matches!(step, 12 | 14..=18);
         match step {
             11 if grown => {}
+            15..=17 if cut => {}
             0 => {
                 let (at, n, flags) = (offset(w.seq), length(w.seq), w.seq.pick(&[0, 1, 2, 3, 4]));
                 w.call(9, &[C, Imm(at), Stack(-64), Imm(n), Imm(flags)]);
@@ -314,6 +316,7 @@ fn tc_program(seq: &mut Sequence) -> (Vec<Insn>, String) {
                 w.call(135, &[C, Imm(level)]);
             }
             11 => {
+                cut = true;
                 let (n, flags) = (
                     w.seq
                         .pick(&[0, 13, 14, 34, 60, 100, 500, 1514, 3000, 16_064, 16_065, -1]),
@@ -657,15 +660,15 @@ fn differential(program_type: ProgramType, generate: Generate, programs: usize, 
 
 #[test]
 fn xdp_helpers_answer_as_the_kernel_does() {
-    differential(ProgramType::Xdp, xdp_program, 400, 0x1234_5678_9abc);
+    differential(ProgramType::Xdp, xdp_program, 1500, 0x99_1234_5678_9abc);
 }
 
 #[test]
 fn tc_helpers_answer_as_the_kernel_does() {
-    differential(ProgramType::SchedCls, tc_program, 800, 0xfeed_f00d);
+    differential(ProgramType::SchedCls, tc_program, 2000, 0x77feed_f00d);
 }
 
 #[test]
 fn socket_filters_answer_as_the_kernel_does() {
-    differential(ProgramType::SocketFilter, socket_program, 300, 0xbeef);
+    differential(ProgramType::SocketFilter, socket_program, 800, 0xbeef11);
 }

@@ -135,17 +135,16 @@ fn csum_diff(
     [from, from_size, to, to_size, seed]: [u64; 5],
 ) -> Result<u64, Trap> {
     let (from_size, to_size, seed) = (from_size as u32, to_size as u32, seed as u32);
-    let old = if from_size > 0 {
-        sum(call.read(from, u64::from(from_size))?, 0)
-    } else {
-        0
+    // Zero has two forms in ones' complement; the three cases give the kernel's.
+    let difference = match (from_size, to_size) {
+        (0, 0) => seed,
+        (0, _) => sum(call.read(to, u64::from(to_size))?, seed),
+        (_, 0) => !sum(call.read(from, u64::from(from_size))?, !seed),
+        _ => {
+            let new = sum(call.read(to, u64::from(to_size))?, seed);
+            add(new, !sum(call.read(from, u64::from(from_size))?, 0))
+        }
     };
-    let new = if to_size > 0 {
-        sum(call.read(to, u64::from(to_size))?, seed)
-    } else {
-        seed
-    };
-    let difference = if from_size > 0 { add(new, !old) } else { new };
     Ok(u64::from(fold(difference)))
 }
 

@@ -46,6 +46,7 @@ mod at {
     pub const TOT_LEN: usize = 6;
     pub const IFINDEX: usize = 8;
     pub const METRIC: usize = 12;
+    pub const SRC: usize = 16;
     pub const DST: usize = 32;
     pub const VLAN: usize = 48;
     pub const SMAC: usize = 52;
@@ -86,6 +87,14 @@ fn lookup(network: &Network, p: &mut [u8; PARAMS], flags: u64, skb_len: Option<u
         AF_INET6 => IpAddr::V6(Ipv6Addr::from(octets)),
         _ => return failure(Errno::EAFNOSUPPORT),
     };
+    if let IpAddr::V6(to) = destination {
+        let mut from = [0; 16];
+        from.copy_from_slice(&p[at::SRC..at::SRC + 16]);
+        let local = |a: Ipv6Addr| a.is_multicast() || a.is_unicast_link_local() || a.is_loopback();
+        if local(to) || local(Ipv6Addr::from(from)) {
+            return answer::NOT_FWDED;
+        }
+    }
     if network.device(u32_at(p, at::IFINDEX)).is_none() {
         return failure(Errno::ENODEV);
     }
