@@ -59,7 +59,8 @@ pub fn write(object: &Object) -> Result<Vec<u8>, ObjError> {
 struct Writer<'a> {
     object: &'a Object,
     elf: Elf<'a>,
-    sections: HashMap<String, SectionId>,
+    /// By name, and whether it is code.
+    sections: HashMap<(String, bool), SectionId>,
     functions: Vec<SymbolId>,
     /// Symbols of declared maps.
     maps: Vec<Option<SymbolId>>,
@@ -72,16 +73,31 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
+    /// The section of that name that code or declarations share, made if it is new.
     fn section(&mut self, name: &str, kind: SectionKind, flags: u64) -> SectionId {
-        if let Some(&id) = self.sections.get(name) {
+        let key = (name.to_owned(), kind == SectionKind::Text);
+        if let Some(&id) = self.sections.get(&key) {
             return id;
         }
+        let id = self.own_section(name, kind, flags);
+        self.sections.insert(key, id);
+        id
+    }
+
+    /// A section for one thing alone, whatever others are called.
+    fn own_section(&mut self, name: &str, kind: SectionKind, flags: u64) -> SectionId {
         let id = self
             .elf
             .add_section(Vec::new(), name.as_bytes().to_vec(), kind);
         self.elf.section_mut(id).flags = SectionFlags::Elf { sh_flags: flags };
-        self.sections.insert(name.to_owned(), id);
         id
+    }
+
+    /// The code section of a function.
+    fn code_section(&self, function: &Function) -> Option<SectionId> {
+        self.sections
+            .get(&(function.section.clone(), true))
+            .copied()
     }
 
     fn symbol(
@@ -147,13 +163,16 @@ impl Writer<'_> {
                 MapKind::Kconfig => (None, None),
                 MapKind::Rodata | MapKind::Data | MapKind::Bss | MapKind::JumpTable => {
                     let (kind, flags) = match map.kind {
+                        MapKind::Rodata if bytes.is_empty() => {
+                            (SectionKind::UninitializedData, ALLOC)
+                        }
                         MapKind::Rodata | MapKind::JumpTable => (SectionKind::ReadOnlyData, ALLOC),
                         MapKind::Bss if bytes.is_empty() => {
                             (SectionKind::UninitializedData, ALLOC | WRITE)
                         }
                         _ => (SectionKind::Data, ALLOC | WRITE),
                     };
-                    let id = self.section(&map.section, kind, flags);
+                    let id = self.own_section(&map.section, kind, flags);
                     if kind == SectionKind::UninitializedData {
                         self.elf
                             .append_section_bss(id, u64::from(map.def.value_size), 8);
@@ -298,7 +317,9 @@ impl Writer<'_> {
 
     fn relocate_code(&mut self) -> Result<(), ObjError> {
         for (index, function) in self.object.functions.iter().enumerate() {
-            let section = self.sections[&function.section];
+            let Some(section) = self.code_section(function) else {
+                continue;
+            };
             for r in &function.relocs {
                 let broken = || {
                     ObjError::link(
@@ -322,7 +343,9 @@ impl Writer<'_> {
                             .get(map.0)
                             .is_some_and(|m| m.kind == MapKind::Arena);
                         let section = if arena {
-                            self.sections.get(".addr_space.1").copied()
+                            self.sections
+                                .get(&(".addr_space.1".to_owned(), false))
+                                .copied()
                         } else {
                             self.map_sections
                                 .get(map.0)
@@ -395,7 +418,7 @@ impl Writer<'_> {
                             .object
                             .functions
                             .get(function.0)
-                            .map(|f| self.sections[&f.section]);
+                            .and_then(|f| self.code_section(f));
                         (
                             section.map(|id| self.elf.section_symbol(id)),
                             Some(start + *at as u64 * 8),
@@ -452,11 +475,11 @@ impl Writer<'_> {
             self.elf.append_section_data(id, &bytes, 4);
         }
         for unknown in &self.object.unknown_sections {
-            let id = self.section(
-                &unknown.name,
-                SectionKind::Elf(unknown.section_type),
-                unknown.section_flags,
-            );
+            let kind = match unknown.section_type {
+                elf::SHT_NOBITS => SectionKind::UninitializedData,
+                other => SectionKind::Elf(other),
+            };
+            let id = self.own_section(&unknown.name, kind, unknown.section_flags);
             if unknown.section_type == elf::SHT_NOBITS {
                 self.elf.append_section_bss(id, unknown.size, 1);
             } else {
@@ -640,6 +663,13 @@ impl Types {
         }
         let mut end = 0u32;
         if changed {
+            let size: u64 = vars.iter().map(|v| u64::from(v.size) + 8).sum();
+            if size > super::data::VALUE_BYTES_MAX {
+                return Err(ObjError::link(
+                    maps::SECTION,
+                    format!("map definitions of {size:#x} bytes"),
+                ));
+            }
             for var in &mut vars {
                 var.offset = end.checked_next_multiple_of(8).unwrap_or(u32::MAX);
                 end = var.offset.saturating_add(var.size);
