@@ -941,14 +941,14 @@ fn bad_programs_are_refused() {
     let [low, high] = wide(1, pseudo::MAP_FD, 3, 0);
     assert!(refused(&[low, high, EXIT]).contains("map 3 does not exist"));
     let kfunc = Image {
-        kfuncs: vec![(0, "bpf_task_acquire".into())],
+        kfuncs: vec![(0, "bpf_task_from_pid".into())],
         ..image(&[Insn::new(CALL, 0, pseudo::KFUNC_CALL, 0, 1), EXIT])
     };
     assert_eq!(
         Program::sandboxed(kfunc).expect_err("is refused"),
         LoadError::UnknownKfunc {
             pc: 0,
-            name: "bpf_task_acquire".into()
+            name: "bpf_task_from_pid".into()
         }
     );
 }
@@ -1032,4 +1032,74 @@ fn random_bytes_never_panic() {
         );
     }
     assert!(loaded > 2_000 && ran > 500, "{loaded} loaded, {ran} ran");
+}
+
+#[test]
+fn number_iterators_count() {
+    let call = |kfunc: i32| Insn::new(CALL, 0, pseudo::KFUNC_CALL, 0, kfunc);
+    let of = |start: i32, end: i32| {
+        let insns = [
+            Insn::mov64_imm(6, 0),
+            Insn::mov64_reg(1, 10),
+            Insn::alu64_imm(alu::ADD, 1, -8),
+            Insn::mov64_imm(2, start),
+            Insn::mov64_imm(3, end),
+            call(1),
+            Insn::mov64_reg(7, 0),
+            // Next: sum the numbers, 1000 each.
+            Insn::mov64_reg(1, 10),
+            Insn::alu64_imm(alu::ADD, 1, -8),
+            call(2),
+            Insn::jmp64_imm(jmp::JEQ, 0, 0, 4),
+            Insn::load(size::W, 1, 0, 0),
+            Insn::alu64_imm(alu::ADD, 6, 1000),
+            Insn::alu64_reg(alu::ADD, 6, 1),
+            Insn::ja(-8),
+            Insn::mov64_reg(1, 10),
+            Insn::alu64_imm(alu::ADD, 1, -8),
+            call(3),
+            Insn::mov64_reg(0, 7),
+            Insn::jmp64_imm(jmp::JNE, 0, 0, 1),
+            Insn::mov64_reg(0, 6),
+            EXIT,
+        ];
+        let names = [
+            (5, "bpf_iter_num_new"),
+            (9, "bpf_iter_num_next"),
+            (17, "bpf_iter_num_destroy"),
+        ];
+        let kfuncs = names.map(|(pc, name)| (pc, name.to_owned())).to_vec();
+        let program = Program::sandboxed(Image {
+            kfuncs,
+            ..image(&insns)
+        })
+        .expect("loads");
+        program
+            .run(&mut Ctx::None, &FixedEnv::default(), &Limits::default())
+            .expect("runs") as i64
+    };
+    assert_eq!(of(3, 6), 3 * 1000 + 3 + 4 + 5);
+    assert_eq!(of(0, 0), 0);
+    assert_eq!(of(6, 3), i64::from(-Errno::EINVAL.0));
+    assert_eq!(of(0, 8 * 1024 * 1024 + 1), i64::from(-Errno::E2BIG.0));
+}
+
+#[test]
+fn every_helper_has_one_number_and_every_kfunc_one_name() {
+    let mut seen = std::collections::BTreeSet::new();
+    for (id, _) in skep_vm::helper::table() {
+        assert!(seen.insert(id), "helper {id} is there twice");
+        assert!(
+            skep_spec::helper::by_id(id).is_some(),
+            "helper {id} is unknown to the tables"
+        );
+    }
+    let names: Vec<_> = skep_vm::helper::kfunc::names().collect();
+    assert!(names.is_sorted());
+    for name in names {
+        assert!(
+            skep_spec::kfunc::by_name(name).is_some(),
+            "{name} is unknown to the tables"
+        );
+    }
 }

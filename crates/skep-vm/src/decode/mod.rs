@@ -129,6 +129,7 @@ struct Decoder<'i> {
     helpers: Vec<(u32, helper::HelperFn)>,
     poisons: HashSet<usize>,
     symbols: HashMap<usize, u64>,
+    kfuncs: HashMap<usize, &'i str>,
 }
 
 fn malformed(pc: usize, why: impl Into<String>) -> LoadError {
@@ -166,6 +167,11 @@ pub(crate) fn decode(image: Image) -> Result<Program, LoadError> {
         helpers: Vec::new(),
         poisons: image.poisons.iter().map(|(pc, _)| *pc).collect(),
         symbols: image.symbols.iter().copied().collect(),
+        kfuncs: image
+            .kfuncs
+            .iter()
+            .map(|(pc, name)| (*pc, &**name))
+            .collect(),
     };
     let mut ops = decoder.operations()?;
     let helpers = decoder.helpers.into();
@@ -482,16 +488,14 @@ impl Decoder<'_> {
             imm,
         };
         if insn.src == pseudo::KFUNC_CALL {
-            let name = self
-                .image
-                .kfuncs
-                .iter()
-                .find(|(at, _)| *at == pc)
-                .map(|(_, name)| name.clone());
-            return Err(LoadError::UnknownKfunc {
-                pc,
-                name: name.unwrap_or_else(|| format!("#{}", insn.imm)),
-            });
+            let name = self.kfuncs.get(&pc).copied();
+            let Some(kfunc) = name.and_then(helper::kfunc::by_name) else {
+                let name = name.map_or_else(|| format!("#{}", insn.imm), str::to_owned);
+                return Err(LoadError::UnknownKfunc { pc, name });
+            };
+            // Not a helper's number: `callx` must not find it.
+            self.helpers.push((u32::MAX, kfunc));
+            return Ok(op(Code::CallHelper, self.helpers.len() as i64 - 1));
         }
         unused(pc, &[("off", insn.off.into())])?;
         match insn.src {

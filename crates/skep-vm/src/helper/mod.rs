@@ -19,6 +19,7 @@ use crate::trap::{Trap, TrapCause};
 
 mod checksum;
 mod fib;
+pub mod kfunc;
 mod lock;
 mod loops;
 mod map;
