@@ -146,10 +146,10 @@ impl RingBuf {
     }
 
     fn reserve_at(&self, len: u64) -> Option<u64> {
-        let taken = Ring::taken(len);
-        if len > RECORD_MAX || taken > self.ring.size() {
+        if len > RECORD_MAX || Ring::taken(len) > self.ring.size() {
             return None;
         }
+        let taken = Ring::taken(len);
         let _producer = lock(&self.producer);
         let position = self.produced.load(Ordering::Relaxed);
         let after = position + taken;
