@@ -119,9 +119,9 @@ unsafe impl Kind for Hash {
     }
 
     fn read_user(&self, key: &[u8], out: &mut Vec<u8>) -> Result<(), Errno> {
-        let slot = self.table.find(key).ok_or(Errno::ENOENT)?;
-        self.table.append_value(slot, 0, out);
-        Ok(())
+        // Under the lock, so that the value is not that of a key that came after.
+        let read = |slot| self.table.append_value(slot, 0, out);
+        self.table.with_locked(key, read).ok_or(Errno::ENOENT)
     }
 
     fn next_key(&self, key: Option<&[u8]>, out: &mut Vec<u8>) -> Result<(), Errno> {

@@ -104,9 +104,8 @@ unsafe impl Kind for PercpuHash {
     }
 
     fn read_user(&self, key: &[u8], out: &mut Vec<u8>) -> Result<(), Errno> {
-        let slot = self.table.find(key).ok_or(Errno::ENOENT)?;
-        self.append(slot, out);
-        Ok(())
+        let read = |slot| self.append(slot, out);
+        self.table.with_locked(key, read).ok_or(Errno::ENOENT)
     }
 
     fn write_user(&self, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {

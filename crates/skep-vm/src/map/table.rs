@@ -2,13 +2,13 @@
 //!
 //! Invariants: all elements lie in one region that is as large as the map may get, so an address once answered
 //! stays valid; a chain's last link names its bucket, so a reader that an element's reuse has led into another
-//! chain notices and starts again; an element is never reused while the writer that removed it is still unlinking;
-//! there are more slots than `max` by one a lock, so a writer that replaces an element always finds a slot.
+//! chain notices and starts again; a reader that finds nothing looks whether an element left its chain meanwhile
+//! (which may have hidden the rest), so a key that stays is always found; there are more slots than `max` by one a lock, so a writer that replaces an element always finds a slot.
 
 use super::region::{Region, round8};
 use skep_spec::errno::Errno;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Mutex, MutexGuard};
 
 pub(crate) use skep_spec::map::update::{EXIST, NOEXIST};
@@ -26,6 +26,17 @@ const REFERENCED: u8 = 2;
 
 /// How often an insertion into a full LRU table evicts before it gives up: others may take what it freed.
 const EVICTIONS_MAX: usize = 128;
+
+/// How often a reader looks again without a lock when elements leave its chain all the time.
+const RETRIES_MAX: usize = 8;
+
+/// The lock of a group of buckets.
+#[derive(Debug, Default)]
+struct Stripe {
+    lock: Mutex<()>,
+    /// How many elements have left chains of the group.
+    departures: AtomicU32,
+}
 
 /// Keys to slots; a slot holds `copies` values.
 #[derive(Debug)]
@@ -49,7 +60,7 @@ pub(crate) struct Table {
     slots: u32,
     count: AtomicU32,
     max: u32,
-    locks: Box<[Mutex<()>]>,
+    stripes: Box<[Stripe]>,
     /// Where the search for an element to evict goes on; `None` in tables that do not evict.
     hand: Option<Mutex<u32>>,
 }
@@ -111,7 +122,7 @@ impl Table {
             slots,
             count: AtomicU32::new(0),
             max: shape.max_entries,
-            locks: (0..locks).map(|_| Mutex::new(())).collect(),
+            stripes: (0..locks).map(|_| Stripe::default()).collect(),
             hand: shape.evicts.then(|| Mutex::new(0)),
         })
     }
@@ -148,9 +159,13 @@ impl Table {
         self.heads.word32(bucket as usize * 4)
     }
 
+    fn stripe(&self, bucket: u32) -> &Stripe {
+        &self.stripes[bucket as usize & (self.stripes.len() - 1)]
+    }
+
     fn lock(&self, bucket: u32) -> MutexGuard<'_, ()> {
-        let index = bucket as usize & (self.locks.len() - 1);
-        self.locks[index]
+        self.stripe(bucket)
+            .lock
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
@@ -202,9 +217,24 @@ impl Table {
     #[inline]
     pub(crate) fn find(&self, key: &[u8]) -> Option<u32> {
         let hash = self.hash(key);
+        let departures = &self.stripe(hash & self.mask).departures;
+        for _ in 0..RETRIES_MAX {
+            let before = departures.load(Ordering::Acquire);
+            let found = self.find_hashed(key, hash);
+            if found.is_some() {
+                return found;
+            }
+            // Pairs with the fence of a writer that fills a slot again: who saw its bytes sees that it left.
+            fence(Ordering::Acquire);
+            if departures.load(Ordering::Relaxed) == before {
+                return None;
+            }
+        }
+        let _guard = self.lock(hash & self.mask);
         self.find_hashed(key, hash)
     }
 
+    /// One walk along the chain. Sure to find what is there only if no element leaves it meanwhile.
     fn find_hashed(&self, key: &[u8], hash: u32) -> Option<u32> {
         let bucket = hash & self.mask;
         loop {
@@ -280,6 +310,9 @@ impl Table {
 
     /// Takes `slot` out of its chain. The bucket's lock is held.
     fn unlink(&self, bucket: u32, slot: u32) {
+        self.stripe(bucket)
+            .departures
+            .fetch_add(1, Ordering::Relaxed);
         let after = self.link(slot).load(Ordering::Relaxed);
         let head = self.head(bucket);
         let mut at = head.load(Ordering::Relaxed);
@@ -356,6 +389,7 @@ impl Table {
                 }
                 return Err(Errno::ENOMEM);
             };
+            fence(Ordering::Release);
             if let Err(errno) = write(slot, Place::Fresh) {
                 if old.is_none() {
                     self.count.fetch_sub(1, Ordering::Relaxed);
