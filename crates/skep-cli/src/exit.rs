@@ -61,6 +61,21 @@ impl Failure {
     }
 }
 
+impl From<skep::Error> for Failure {
+    fn from(error: skep::Error) -> Failure {
+        use skep::ErrorKind;
+        let exit = match error.kind() {
+            ErrorKind::NotSupported(_) | ErrorKind::Unresolved { .. } => Exit::NotSupported,
+            ErrorKind::Object(skep::obj::ObjError::Unsupported { .. }) => Exit::NotSupported,
+            ErrorKind::Object(skep::obj::ObjError::NotFound { .. } | skep::obj::ObjError::Value { .. }) => Exit::Usage,
+            ErrorKind::NotFound { .. } | ErrorKind::Input { .. } | ErrorKind::Layout { .. } => Exit::Usage,
+            ErrorKind::Os { .. } | ErrorKind::Process(_) | ErrorKind::Kernel(_) | ErrorKind::Map { .. } => Exit::System,
+            _ => Exit::Rejected,
+        };
+        Failure { exit, text: error.to_string() }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> ExitCode {
         ExitCode::from(exit as u8)

@@ -24,6 +24,7 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
+    Run(commands::run::RunArgs),
     Inspect(commands::inspect::Inspect),
     Btf(commands::btf::BtfCommand),
     ConformancePlugin(ConformancePlugin),
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
 fn run(args: Args) -> Result<ExitCode, Failure> {
     let json = args.json;
     match args.command {
+        Command::Run(args) => commands::run::run(&args, json).map(ExitCode::from),
         Command::Inspect(command) => command.run(json).map(|()| ExitCode::SUCCESS),
         Command::Btf(command) => command.run(json).map(|()| ExitCode::SUCCESS),
         Command::ConformancePlugin(plugin) => match plugin.run() {

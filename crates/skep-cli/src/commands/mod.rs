@@ -3,6 +3,9 @@
 pub mod btf;
 pub mod conformance_plugin;
 pub mod inspect;
+mod open;
+mod replay;
+pub mod run;
 
 use crate::exit::Failure;
 

@@ -4,6 +4,9 @@ use std::io::{ErrorKind, Write};
 
 use crate::exit::Failure;
 
+pub mod value;
+pub mod maps;
+pub mod events;
 pub mod json;
 pub mod table;
 

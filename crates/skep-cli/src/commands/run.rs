@@ -1,0 +1,405 @@
+//! `skep run`: loads an object on the embedded engine, drives it with a command, a process or captured packets, shows its
+//! events as they come and its maps at the end.
+//!
+//! Invariants: the child's exit status is passed on; Ctrl-C ends the input, not the results; what was not attached, lost
+//! or changed is said on standard error.
+
+use std::cell::RefCell;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use skep::engine::embedded::hook::Source;
+use skep::engine::embedded::hook::process::{Launch, Observer, Outcome, Stop, Target};
+use skep::events::Schema;
+use skep::maps::Map;
+use skep::spec::map::MapType;
+use skep::vm::program::Limits;
+use skep::{Embedded, Link, Object, ObjectSpec};
+
+use crate::commands::{open, replay};
+use crate::exit::{Exit, Failure};
+use crate::output::events::Events;
+use crate::output::{self, maps};
+
+/// Run an object's programs on what a command does, or on captured packets.
+#[derive(Args)]
+pub struct RunArgs {
+    /// The object: an ELF file, or its text form.
+    pub file: PathBuf,
+    /// Load and attach only this program; may be repeated.
+    #[arg(short = 'P', long, value_name = "NAME")]
+    pub program: Vec<String>,
+    /// Set a global variable before loading; may be repeated.
+    #[arg(short, long, value_name = "NAME=VALUE")]
+    pub global: Vec<String>,
+    /// Follow a running process instead of starting a command.
+    #[arg(short, long, value_name = "PID", conflicts_with_all = ["pcap", "wire", "command"])]
+    pub pid: Option<i32>,
+    /// Feed the packets of a capture file (pcap or pcapng).
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["wire", "command"])]
+    pub pcap: Option<PathBuf>,
+    /// Write the packets that pass to this file (pcapng).
+    #[arg(long, value_name = "FILE", requires = "pcap")]
+    pub write: Option<PathBuf>,
+    /// A named wire: packets in from IN, packets that leave by it out to OUT; may be repeated.
+    #[arg(long, value_name = "NAME=IN[,OUT]", conflicts_with = "command")]
+    pub wire: Vec<String>,
+    /// End after this long: 10s, 500ms, 2m.
+    #[arg(short, long, value_name = "TIME")]
+    pub duration: Option<String>,
+    /// Do not show maps at the end.
+    #[arg(long, conflicts_with = "map")]
+    pub no_maps: bool,
+    /// Show this map at the end, and no other; may be repeated.
+    #[arg(short, long, value_name = "NAME")]
+    pub map: Vec<String>,
+    /// How many CPUs per-CPU maps have values for.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub cpus: Option<u32>,
+    /// The type of a buffer's records: a structure of the object, or a declaration in C; may be repeated.
+    #[arg(short, long, value_name = "MAP=TYPE")]
+    pub event: Vec<String>,
+    /// Write events and maps to this file, so that they do not mix with what the command prints.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Read the `maps` sections of before BTF too.
+    #[arg(long)]
+    pub legacy_maps: bool,
+    /// Stop a program's run after this many instructions.
+    #[arg(long, value_name = "N")]
+    pub insns_max: Option<u64>,
+    /// The command to run, with its arguments.
+    #[arg(last = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+}
+
+/// Where results go, and who reads the buffers.
+pub struct Screen<'a> {
+    pub out: Box<dyn Write>,
+    events: Events<'a>,
+    buffers: Vec<Map>,
+    /// The first error of writing: the reader has gone.
+    broken: Option<io::Error>,
+}
+
+impl Screen<'_> {
+    /// Whether the object has buffers at all.
+    pub fn has_buffers(&self) -> bool {
+        !self.buffers.is_empty()
+    }
+
+    /// Shows all that is in the buffers.
+    pub fn drain(&mut self) {
+        for map in &self.buffers {
+            let (events, out, broken) = (&mut self.events, &mut self.out, &mut self.broken);
+            let result = map.drain(|record| {
+                if broken.is_none()
+                    && let Err(error) = events.show(map, record, out.as_mut())
+                {
+                    *broken = Some(error);
+                }
+            });
+            if let Err(error) = result {
+                self.broken.get_or_insert_with(|| io::Error::other(error.to_string()));
+            }
+        }
+    }
+
+    pub fn print(&mut self, as_json: bool, text: &str) {
+        let text = text.trim_end_matches('\n');
+        let result = match as_json {
+            true => writeln!(self.out, "{{\"print\":{}}}", output::value::quoted(text)),
+            false => writeln!(self.out, "{}", output::value::printable(text)),
+        };
+        if let Err(error) = result {
+            self.broken.get_or_insert(error);
+        }
+    }
+}
+
+/// Runs the command; answers the exit code.
+pub fn run(args: &RunArgs, json: bool) -> Result<u8, Failure> {
+    let deadline = args.duration.as_deref().map(duration).transpose()?;
+    let (mut spec, bytes) = open::object(&args.file, args.legacy_maps)?;
+    open::set_globals(&mut spec, &args.global)?;
+    if !args.program.is_empty() {
+        spec.select(&args.program)?;
+    }
+    let wanted = if args.pcap.is_some() || !args.wire.is_empty() {
+        Source::Packets
+    } else if args.pid.is_some() || !args.command.is_empty() {
+        Source::Processes
+    } else {
+        return Err(Failure::usage("what to run it on? Give `-- COMMAND`, `-p PID`, `--pcap FILE` or `--wire NAME=FILE`"));
+    };
+    leave_out(&mut spec, wanted)?;
+
+    let interrupt = Arc::new(AtomicBool::new(false));
+    let stop = Stop::new().map_err(|error| Failure::system(format!("cannot make an eventfd: {error}")))?;
+    let mut builder = Embedded::builder().limits(Limits { insns: args.insns_max, interrupt: Some(interrupt.clone()) });
+    if let Some(cpus) = args.cpus {
+        builder = builder.cpus(cpus);
+    }
+    let engine = builder.build();
+    let object = spec.load(&engine)?;
+    let links = attach(&object)?;
+    if links.is_empty() {
+        return Err(Failure::usage("none of the object's programs could be attached"));
+    }
+
+    let more_types = |len: usize| {
+        let wanted = |name: &str, size: u64| {
+            Schema::is_event_name(name) && usize::try_from(size).is_ok_and(|size| (size..size.saturating_add(8)).contains(&len))
+        };
+        let (types, found) = skep::obj::dwarf::structs(&bytes, &wanted)?;
+        let types = Arc::new(types);
+        let best = Schema::guess(&types, len).map(|schema| schema.id());
+        Some((types, best.or_else(|| found.first().copied())?))
+    };
+    let mut events = Events::new(json, Box::new(more_types));
+    for choice in &args.event {
+        let (map, name) = choice.split_once('=').ok_or_else(|| Failure::usage("--event wants MAP=TYPE"))?;
+        object.map(map)?;
+        events.force(map, event_schema(&object, name)?);
+    }
+    let out: Box<dyn Write> = match &args.output {
+        Some(path) => Box::new(BufWriter::new(
+            File::create(path).map_err(|error| Failure::system(format!("cannot write {}: {error}", path.display())))?,
+        )),
+        None => Box::new(io::LineWriter::new(io::stdout())),
+    };
+    let is_buffer = |map: &&Map| matches!(map.def().map_type, MapType::Ringbuf | MapType::PerfEventArray);
+    let buffers = object.maps().iter().filter(is_buffer).cloned().collect();
+    let screen = Rc::new(RefCell::new(Screen { out, events, buffers, broken: None }));
+
+    let ended = Ended::watch(stop.clone(), interrupt, deadline)?;
+    let status = match wanted {
+        Source::Packets => replay::run(args, &engine, &object, json, &screen, &ended)?,
+        _ => processes(args, &engine, json, &screen, &stop)?,
+    };
+    drop(links);
+
+    let mut screen = screen.borrow_mut();
+    screen.drain();
+    let shown = show_maps(args, &object, json, screen.out.as_mut()).and_then(|()| screen.out.flush());
+    match screen.broken.take().map_or(shown, Err) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::system(format!("cannot write results: {error}"))),
+        _ => Ok(status),
+    }
+}
+
+/// Programs without events in this run are not loaded, and that is said.
+fn leave_out(spec: &mut ObjectSpec, wanted: Source) -> Result<(), Failure> {
+    let mut left = 0;
+    let mut chosen = 0;
+    for program in &mut spec.object_mut().programs {
+        if !program.autoload {
+            continue;
+        }
+        let hook = Embedded::check_hook(program.program_type, program.attach_type, program.attach_to.as_deref())
+            .map_err(|refusal| skep::Error::from(skep::NotSupported { program: Some(program.name.clone()), ..refusal }))?;
+        let why = if let Some(call) = hook.absent_call() {
+            format!("{} has no system call {call}", std::env::consts::ARCH)
+        } else {
+            match (hook.source(), wanted) {
+                (source, wanted) if source == wanted => {
+                    chosen += 1;
+                    continue;
+                }
+                (Source::Packets, _) => "it needs packets (--pcap, --wire)".to_owned(),
+                (Source::Processes, _) => "it needs a process (-- COMMAND, -p PID)".to_owned(),
+                // Tail-called programs have no place of their own, but must be loaded.
+                (Source::Nothing, _) => continue,
+            }
+        };
+        eprintln!("skep: {} is not attached: {why}", program.name);
+        program.autoload = false;
+        left += 1;
+    }
+    if chosen == 0 {
+        let why = if left == 0 { "the object has no programs to attach" } else { "no program of the object has events here" };
+        return Err(Failure::usage(why));
+    }
+    Ok(())
+}
+
+fn attach(object: &Object) -> Result<Vec<Box<dyn Link>>, Failure> {
+    let mut links = Vec::new();
+    for program in object.programs() {
+        let spec = program.spec();
+        let hook = Embedded::check_hook(spec.program_type, spec.attach_type, spec.attach_to.as_deref()).map_err(skep::Error::from)?;
+        if hook.source() != Source::Nothing {
+            links.push(program.attach(skep::attach::Attach::Auto)?);
+        }
+    }
+    Ok(links)
+}
+
+/// A type by its name in the object.
+fn event_schema(object: &Object, name: &str) -> Result<Schema, Failure> {
+    match object.types() {
+        Some(types) => Ok(Schema::named(types, name)?),
+        None => Err(Failure::usage("--event: the object has no types; declare the structure in C")),
+    }
+}
+
+struct Shower<'a, 'b> {
+    screen: &'b Rc<RefCell<Screen<'a>>>,
+}
+
+impl Observer for Shower<'_, '_> {
+    fn ran(&mut self) {
+        self.screen.borrow_mut().drain();
+    }
+}
+
+fn processes(
+    args: &RunArgs,
+    engine: &Embedded,
+    json: bool,
+    screen: &Rc<RefCell<Screen<'_>>>,
+    stop: &Stop,
+) -> Result<u8, Failure> {
+    let target = match (args.pid, args.command.split_first()) {
+        (Some(pid), _) => Target::Attach(pid),
+        (None, Some((program, rest))) => Target::Launch(Launch::new(program.clone()).args(rest.iter().cloned())),
+        (None, None) => return Err(Failure::usage("no command")),
+    };
+    let prints = Rc::new(RefCell::new(Vec::<String>::new()));
+    let sink = prints.clone();
+    let print: Box<dyn Fn(&str)> = Box::new(move |text| sink.borrow_mut().push(text.to_owned()));
+    let mut observer = PrintingObserver { shower: Shower { screen }, prints, json };
+    let outcome = engine.supervise(target, stop, Some(print), &mut observer)?;
+    report(&outcome)
+}
+
+struct PrintingObserver<'a, 'b> {
+    shower: Shower<'a, 'b>,
+    prints: Rc<RefCell<Vec<String>>>,
+    json: bool,
+}
+
+impl Observer for PrintingObserver<'_, '_> {
+    fn ran(&mut self) {
+        if !self.prints.borrow().is_empty() {
+            let mut screen = self.shower.screen.borrow_mut();
+            for text in self.prints.borrow_mut().drain(..) {
+                screen.print(self.json, &text);
+            }
+        }
+        self.shower.ran();
+    }
+}
+
+fn report(outcome: &Outcome) -> Result<u8, Failure> {
+    for note in &outcome.notes {
+        eprintln!("skep: {note}");
+    }
+    for (trap, count) in &outcome.traps {
+        let times = if *count > 1 { format!(" ({count} times; this was the first)") } else { String::new() };
+        eprintln!("skep: trap in {trap}{times}");
+    }
+    if !outcome.traps.is_empty() {
+        return Ok(Exit::Rejected as u8);
+    }
+    Ok(match outcome.status {
+        // The user ended it: that is no failure of the command.
+        _ if outcome.stopped => 0,
+        Some(ending) => ending.shell_code() as u8,
+        None => 0,
+    })
+}
+
+fn show_maps(args: &RunArgs, object: &Object, json: bool, out: &mut dyn Write) -> io::Result<()> {
+    for map in object.maps() {
+        let wanted = match args.map.is_empty() {
+            true => !args.no_maps && maps::is_interesting(map),
+            false => args.map.iter().any(|name| name == map.name()),
+        };
+        if wanted && !maps::show(map, json, out)? && !args.map.is_empty() {
+            writeln!(out, "\n{} ({}): empty", map.name(), map.def().map_type.name())?;
+        }
+        maps::show_lost(map, json, out)?;
+    }
+    Ok(())
+}
+
+/// `10s`, `500ms`, `2m`, `1h`, or a number of seconds.
+fn duration(text: &str) -> Result<Duration, Failure> {
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let scale = match unit {
+        "" | "s" => 1.0,
+        "ms" => 1e-3,
+        "us" => 1e-6,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(Failure::usage(format!("--duration: `{text}` is no time: 10s, 500ms, 2m"))),
+    };
+    let seconds = number.parse::<f64>().ok().map(|number| number * scale).filter(|s| s.is_finite() && *s >= 0.0);
+    seconds
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .ok_or_else(|| Failure::usage(format!("--duration: `{text}` is no time: 10s, 500ms, 2m")))
+}
+
+/// Whether the run shall end: a signal has come, or its time is over.
+pub struct Ended {
+    requested: Arc<AtomicBool>,
+    deadline: Option<Instant>,
+}
+
+impl Ended {
+    /// Ends `stop` on SIGINT, SIGTERM, SIGHUP, or when the time is over; a second signal interrupts a program that does
+    /// not end by itself.
+    fn watch(stop: Stop, interrupt: Arc<AtomicBool>, limit: Option<Duration>) -> Result<Ended, Failure> {
+        let requested = Arc::new(AtomicBool::new(false));
+        let failed = |error: io::Error| Failure::system(format!("cannot watch for signals: {error}"));
+        let (mut reader, writer) = std::os::unix::net::UnixStream::pair().map_err(failed)?;
+        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
+            let writer = writer.try_clone().map_err(failed)?;
+            signal_hook::low_level::pipe::register(signal, writer).map_err(failed)?;
+        }
+        let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+        let flag = requested.clone();
+        let watch = move || {
+            let mut signals = 0;
+            loop {
+                let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+                if left == Some(Duration::ZERO) && signals == 0 {
+                    signals = 1;
+                    flag.store(true, Ordering::SeqCst);
+                    stop.request();
+                }
+                let wait = if signals == 0 { left.filter(|left| !left.is_zero()) } else { None };
+                let _ = reader.set_read_timeout(wait);
+                let mut byte = [0];
+                match io::Read::read(&mut reader, &mut byte) {
+                    Ok(0) => return,
+                    Ok(_) => {
+                        signals += 1;
+                        flag.store(true, Ordering::SeqCst);
+                        stop.request();
+                        if signals > 1 {
+                            interrupt.store(true, Ordering::SeqCst);
+                        }
+                    }
+                    Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted) => {}
+                    Err(_) => return,
+                }
+            }
+        };
+        std::thread::Builder::new().name("skep-signals".to_owned()).stack_size(64 << 10).spawn(watch).map_err(failed)?;
+        Ok(Ended { requested, deadline })
+    }
+
+    pub fn is_requested(&self) -> bool {
+        self.requested.load(Ordering::Relaxed) || self.deadline.is_some_and(|at| Instant::now() >= at)
+    }
+}

@@ -1,0 +1,232 @@
+//! From a relocated program to one that the virtual machine runs.
+//!
+//! Invariants: whatever the program can reach and the engine does not model is refused here, by name and source line;
+//! what it provably cannot reach is replaced by an instruction that traps.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use skep_obj::LinkedProgram;
+use skep_spec::context;
+use skep_spec::insn::Insn;
+use skep_spec::program::{AttachType, ProgramType};
+use skep_vm::program::{FnRange, Image, LoadError, Program};
+
+use super::hook::{self, Hook};
+use super::map::EmbeddedMap;
+use super::{Embedded, NAME, reach, refusal};
+use crate::engine::{Feature, LoadedProgram, ProgramLoad};
+use crate::error::{Error, ErrorKind, NotSupported, Result};
+use crate::loader::line_at;
+
+const CALL: u8 = 0x85;
+const PSEUDO_MAP_FD: u8 = 1;
+const PSEUDO_MAP_VALUE: u8 = 2;
+
+/// A program of the embedded engine.
+pub struct EmbeddedProgram {
+    program: Arc<Program>,
+    hook: Hook,
+    name: String,
+    program_type: Option<ProgramType>,
+    attach_type: Option<AttachType>,
+    attach_to: Option<String>,
+    flags: u32,
+}
+
+impl EmbeddedProgram {
+    /// The virtual machine's program.
+    pub fn program(&self) -> &Arc<Program> {
+        &self.program
+    }
+
+    /// `BPF_F_*` of its load.
+    pub fn flags(&self) -> u32 {
+        self.flags
+    }
+
+    /// The place that its section names.
+    pub fn hook(&self) -> &Hook {
+        &self.hook
+    }
+}
+
+impl LoadedProgram for EmbeddedProgram {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn program_type(&self) -> Option<ProgramType> {
+        self.program_type
+    }
+
+    fn attach_type(&self) -> Option<AttachType> {
+        self.attach_type
+    }
+
+    fn attach_to(&self) -> Option<&str> {
+        self.attach_to.as_deref()
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// Whether the virtual machine has a helper.
+pub(super) fn has_helper(id: u32) -> bool {
+    skep_vm::helper::table().any(|(known, _)| known == id)
+}
+
+/// Whether the virtual machine has a kernel function.
+pub(super) fn has_kfunc(_name: &str) -> bool {
+    false
+}
+
+/// Something in the program that can only stay if it is never reached.
+struct Obstacle {
+    at: usize,
+    feature: Feature,
+    help: String,
+}
+
+pub(super) fn load(_engine: &Embedded, load: &ProgramLoad<'_>) -> Result<Arc<dyn LoadedProgram>> {
+    let code = load.program;
+    let hook = hook::recognise(code.program_type, code.attach_type, code.attach_to.as_deref())
+        .map_err(|refusal| NotSupported { program: Some(code.name.clone()), ..refusal })?;
+    let obstacles = obstacles(load);
+    let mut poisons = Vec::new();
+    if !obstacles.is_empty() {
+        let marks = reach::reachable(&code.insns, load.frozen);
+        for obstacle in obstacles {
+            if marks.get(obstacle.at).copied().unwrap_or(true) {
+                return Err(NotSupported {
+                    program: Some(code.name.clone()),
+                    line: line_at(code, obstacle.at),
+                    ..refusal(obstacle.feature, obstacle.help)
+                }
+                .into());
+            }
+            poisons.push((obstacle.at, obstacle.feature.to_string()));
+        }
+        poisons.sort();
+        poisons.dedup_by_key(|(at, _)| *at);
+    }
+    let program = Program::sandboxed(image(load, poisons)?).map_err(|error| explain(code, error))?;
+    Ok(Arc::new(EmbeddedProgram {
+        program,
+        hook,
+        name: code.name.clone(),
+        program_type: code.program_type,
+        attach_type: code.attach_type,
+        attach_to: code.attach_to.clone(),
+        flags: code.flags,
+    }))
+}
+
+fn obstacles(load: &ProgramLoad<'_>) -> Vec<Obstacle> {
+    let code = load.program;
+    let mut found = Vec::new();
+    for poison in &code.poisons {
+        let help = "its kernel types hold only what it really models; guard the use with bpf_core_field_exists()";
+        found.push(Obstacle { at: poison.at, feature: Feature::Type(poison.reason.clone()), help: help.to_owned() });
+    }
+    let poisoned = |at: usize| code.poisons.iter().any(|p| p.at == at);
+    for (at, insn) in code.insns.iter().enumerate() {
+        // A call slot is never the second slot of a ld_imm64: that has code 0.
+        if insn.code == CALL && insn.src == 0 && !poisoned(at) && !has_helper(insn.imm as u32) {
+            found.push(Obstacle { at, feature: Feature::Helper(insn.imm as u32), help: String::new() });
+        }
+    }
+    for (at, name) in load.kfuncs {
+        if !has_kfunc(name) {
+            found.push(Obstacle { at: *at, feature: Feature::Kfunc(name.clone()), help: String::new() });
+        }
+    }
+    for reference in &code.map_refs {
+        if let Some(None) = load.maps.get(reference.map.0) {
+            let missing = load.missing.iter().find(|(map, _)| *map == reference.map.0);
+            let (feature, help) = match missing {
+                Some((_, refusal)) => (refusal.feature.clone(), refusal.help.clone()),
+                None => (Feature::Other(format!("map {}", reference.map.0)), String::new()),
+            };
+            found.push(Obstacle { at: reference.at, feature, help });
+        }
+    }
+    found
+}
+
+fn image(load: &ProgramLoad<'_>, poisons: Vec<(usize, String)>) -> Result<Image> {
+    let code = load.program;
+    let mut insns = code.insns.clone();
+    let mut maps = Vec::new();
+    let mut places: Vec<Option<usize>> = vec![None; load.maps.len()];
+    let malformed = |why: String| Error::from(ErrorKind::Malformed { program: code.name.clone(), why });
+    for reference in &code.map_refs {
+        let Some([first, second]) = insns.get_mut(reference.at..).and_then(|rest| rest.first_chunk_mut::<2>()) else {
+            return Err(malformed(format!("the map reference at instruction {} lies outside", reference.at)));
+        };
+        let Some(map) = load.maps.get(reference.map.0).and_then(Option::as_ref) else {
+            // Proven unreachable by the caller.
+            (first.src, first.imm, second.imm) = (0, 0, 0);
+            continue;
+        };
+        let map = map.as_any().downcast_ref::<EmbeddedMap>();
+        let map = map.ok_or_else(|| malformed("its maps belong to another engine".to_owned()))?;
+        let place = *places[reference.map.0].get_or_insert_with(|| {
+            maps.push(map.map().clone());
+            maps.len() - 1
+        });
+        first.imm = place as i32;
+        (first.src, second.imm) = match reference.value_offset {
+            Some(offset) => (PSEUDO_MAP_VALUE, offset as i32),
+            None => (PSEUDO_MAP_FD, 0),
+        };
+    }
+    for (at, _) in &poisons {
+        // The trap stands in `poisons`; the instruction itself must only be valid.
+        if let Some(insn) = insns.get_mut(*at).filter(|insn| insn.code == CALL) {
+            *insn = Insn { code: CALL, dst: 0, src: 0, off: 0, imm: 0 };
+        }
+    }
+    let layout = code.program_type.map(|program_type| context::for_program(program_type, code.attach_type));
+    Ok(Image {
+        name: code.name.clone(),
+        insns,
+        maps,
+        functions: code
+            .functions
+            .iter()
+            .map(|f| FnRange { name: f.name.clone(), start: f.start, len: f.len })
+            .collect(),
+        lines: lines(code),
+        program_type: code.program_type,
+        layout,
+        kfuncs: load.kfuncs.to_vec(),
+        poisons,
+        symbols: Vec::new(),
+    })
+}
+
+fn lines(code: &LinkedProgram) -> Vec<skep_vm::trap::Line> {
+    code.lines.iter().filter_map(|line| line_at(code, line.insn_off as usize)).collect()
+}
+
+fn explain(code: &LinkedProgram, error: LoadError) -> Error {
+    let (at, feature) = match &error {
+        LoadError::UnknownHelper { pc, id } => (*pc, Feature::Helper(*id)),
+        LoadError::UnknownKfunc { pc, name } => (*pc, Feature::Kfunc(name.clone())),
+        LoadError::NotSupported { pc, what } => (*pc, Feature::Other(what.clone())),
+        LoadError::Malformed { .. } => {
+            return ErrorKind::Malformed { program: code.name.clone(), why: error.to_string() }.into();
+        }
+    };
+    NotSupported {
+        feature,
+        engine: NAME,
+        program: Some(code.name.clone()),
+        line: line_at(code, at),
+        help: String::new(),
+    }
+    .into()
+}

@@ -1,0 +1,299 @@
+//! The kernel engine, first room: maps, program load and test runs through bpf(2). Ways to attach join it later.
+//!
+//! Invariants: every call goes through one [`Syscall`] door, which tests replace; a missing permission is said as such,
+//! with the embedded engine as the way out.
+
+use std::any::Any;
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use skep_btf::Btf;
+use skep_linux::map::possible_cpus;
+use skep_linux::syscall::Syscall;
+use skep_linux::{Kernel as KernelDoor, Map as LinuxMap, Program as LinuxProgram, TestRun};
+use skep_obj::MapSpec;
+use skep_spec::errno::Errno;
+use skep_spec::map::{MapDef, MapType};
+use skep_spec::program::{AttachType, ProgramType};
+
+use super::{Config, Engine, Feature, LoadedProgram, MapOps, ProgramLoad, Record, RunInput, RunOutput};
+use crate::attach::Attach;
+use crate::error::{Error, ErrorKind, NotSupported, Result};
+use crate::link::Link;
+
+const NAME: &str = "kernel";
+const PSEUDO_MAP_FD: u8 = 1;
+const PSEUDO_MAP_VALUE: u8 = 2;
+/// Where the kernel shows its own types.
+const VMLINUX_BTF: &str = "/sys/kernel/btf/vmlinux";
+
+/// Linux through bpf(2). Clones are the same engine.
+#[derive(Clone)]
+pub struct Kernel {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    door: Arc<dyn Syscall>,
+    cpus: u32,
+    types: OnceLock<Arc<Btf>>,
+}
+
+impl Kernel {
+    /// The running kernel; an error says what is missing (permission, or bpf(2) itself).
+    pub fn new() -> Result<Kernel> {
+        let door = Arc::new(KernelDoor);
+        skep_linux::probe::available(door.as_ref())?;
+        Ok(Kernel::behind(door))
+    }
+
+    /// A kernel behind another door, such as a test's.
+    pub fn behind(door: Arc<dyn Syscall>) -> Kernel {
+        Kernel { inner: Arc::new(Inner { door, cpus: possible_cpus(), types: OnceLock::new() }) }
+    }
+}
+
+impl Engine for Kernel {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn supports(&self, feature: &Feature) -> std::result::Result<(), NotSupported> {
+        match feature {
+            // The kernel itself answers at load, with more detail than a probe has.
+            Feature::Program(_) | Feature::Map(_) | Feature::Helper(_) => Ok(()),
+            _ => Err(NotSupported {
+                feature: feature.clone(),
+                engine: NAME,
+                program: None,
+                line: None,
+                help: "this engine loads and test-runs programs so far".to_owned(),
+            }),
+        }
+    }
+
+    fn types(&self) -> Result<Arc<Btf>> {
+        if let Some(types) = self.inner.types.get() {
+            return Ok(types.clone());
+        }
+        let bytes = std::fs::read(VMLINUX_BTF).map_err(|error| ErrorKind::Os {
+            call: "reading /sys/kernel/btf/vmlinux",
+            errno: Errno(error.raw_os_error().unwrap_or(0)),
+            hint: Some("CO-RE needs a kernel built with CONFIG_DEBUG_INFO_BTF".to_owned()),
+        })?;
+        let types = Btf::parse(bytes).map_err(|error| ErrorKind::Input {
+            what: VMLINUX_BTF.to_owned(),
+            why: error.to_string(),
+        })?;
+        Ok(self.inner.types.get_or_init(|| Arc::new(types)).clone())
+    }
+
+    fn config(&self, name: &str) -> Option<Config> {
+        match name {
+            "LINUX_KERNEL_VERSION" => {
+                let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
+                let mut parts = release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse::<u64>().unwrap_or(0));
+                let (major, minor, patch) = (parts.next()?, parts.next()?, parts.next().unwrap_or(0));
+                Some(Config::Number(major << 16 | minor << 8 | patch.min(255)))
+            }
+            "LINUX_HAS_SYSCALL_WRAPPER" => Some(Config::Number(1)),
+            _ => None,
+        }
+    }
+
+    fn symbol(&self, name: &str) -> Option<u64> {
+        let symbols = std::fs::read_to_string("/proc/kallsyms").ok()?;
+        let address = symbols.lines().find_map(|line| {
+            let mut words = line.split_ascii_whitespace();
+            let address = words.next()?;
+            (words.nth(1)? == name).then_some(address)
+        })?;
+        u64::from_str_radix(address, 16).ok().filter(|&address| address != 0)
+    }
+
+    fn cpus(&self) -> u32 {
+        self.inner.cpus
+    }
+
+    fn create_map(&self, spec: &MapSpec, _types: Option<&Arc<Btf>>, inner: Option<&dyn MapOps>) -> Result<Arc<dyn MapOps>> {
+        let mut def = spec.def.clone();
+        if def.map_type == MapType::PerfEventArray && def.max_entries == 0 {
+            def.max_entries = self.inner.cpus;
+        }
+        let inner = inner.and_then(|inner| inner.as_any().downcast_ref::<KernelMap>());
+        let inner = inner.map(|inner| inner.map.as_fd());
+        let map = LinuxMap::create(self.inner.door.as_ref(), &def, inner, None)?;
+        Ok(Arc::new(KernelMap { door: self.inner.door.clone(), map }))
+    }
+
+    fn load(&self, load: &ProgramLoad<'_>) -> Result<Arc<dyn LoadedProgram>> {
+        let code = load.program;
+        let mut insns = code.insns.clone();
+        for reference in &code.map_refs {
+            let place = insns.get_mut(reference.at..).and_then(|rest| rest.first_chunk_mut::<2>());
+            let map = load.maps.get(reference.map.0).and_then(Option::as_ref);
+            let map = map.and_then(|map| map.as_any().downcast_ref::<KernelMap>());
+            let (Some([first, second]), Some(map)) = (place, map) else {
+                let why = format!("the map of instruction {} is not a map of this engine", reference.at);
+                return Err(ErrorKind::Malformed { program: code.name.clone(), why }.into());
+            };
+            first.imm = map.map.as_fd().as_raw_fd();
+            (first.src, second.imm) = match reference.value_offset {
+                Some(offset) => (PSEUDO_MAP_VALUE, offset as i32),
+                None => (PSEUDO_MAP_FD, 0),
+            };
+        }
+        if let Some((at, name)) = load.kfuncs.first() {
+            return Err(NotSupported {
+                feature: Feature::Kfunc(name.clone()),
+                engine: NAME,
+                program: Some(code.name.clone()),
+                line: crate::loader::line_at(code, *at),
+                help: "calls of kernel functions join this engine later".to_owned(),
+            }
+            .into());
+        }
+        let program = LinuxProgram::load(
+            self.inner.door.as_ref(),
+            &skep_linux::ProgramLoad {
+                name: &code.name,
+                program_type: code.program_type.map_or(0, ProgramType::number),
+                expected_attach_type: code.attach_type.map_or(0, AttachType::number),
+                insns: &insns,
+                license: code.license.as_deref().unwrap_or(""),
+                flags: code.flags,
+                btf: None,
+                attach_btf_id: 0,
+            },
+        )?;
+        Ok(Arc::new(KernelProgram {
+            program,
+            program_type: code.program_type,
+            attach_type: code.attach_type,
+            attach_to: code.attach_to.clone(),
+        }))
+    }
+
+    fn attach(&self, program: &Arc<dyn LoadedProgram>, to: &Attach) -> Result<Box<dyn Link>> {
+        Err(NotSupported {
+            feature: Feature::Other(format!("attaching ({to})")),
+            engine: NAME,
+            program: Some(program.name().to_owned()),
+            line: None,
+            help: "this engine loads and test-runs programs so far; attach on the embedded engine".to_owned(),
+        }
+        .into())
+    }
+
+    fn run_once(&self, program: &dyn LoadedProgram, input: &RunInput<'_>) -> Result<RunOutput> {
+        let wrong = || {
+            let why = "is not loaded on this engine".to_owned();
+            Error::from(ErrorKind::Malformed { program: program.name().to_owned(), why })
+        };
+        let kernel = program.as_any().downcast_ref::<KernelProgram>().ok_or_else(wrong)?;
+        let run = TestRun { data: input.data, ctx: input.ctx, repeat: input.repeat, data_out_room: 4096, ..TestRun::default() };
+        let output = kernel.program.test_run(self.inner.door.as_ref(), &run)?;
+        Ok(RunOutput {
+            retval: u64::from(output.retval),
+            data: output.data,
+            ctx: output.ctx,
+            duration: Duration::from_nanos(u64::from(output.duration_ns)),
+        })
+    }
+}
+
+struct KernelProgram {
+    program: LinuxProgram,
+    program_type: Option<ProgramType>,
+    attach_type: Option<AttachType>,
+    attach_to: Option<String>,
+}
+
+impl LoadedProgram for KernelProgram {
+    fn name(&self) -> &str {
+        self.program.name()
+    }
+
+    fn program_type(&self) -> Option<ProgramType> {
+        self.program_type
+    }
+
+    fn attach_type(&self) -> Option<AttachType> {
+        self.attach_type
+    }
+
+    fn attach_to(&self) -> Option<&str> {
+        self.attach_to.as_deref()
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+struct KernelMap {
+    door: Arc<dyn Syscall>,
+    map: LinuxMap,
+}
+
+impl MapOps for KernelMap {
+    fn def(&self) -> &MapDef {
+        self.map.def()
+    }
+
+    fn value_bytes(&self) -> usize {
+        self.map.value_bytes()
+    }
+
+    fn lookup(&self, key: &[u8], flags: u64, out: &mut Vec<u8>) -> std::result::Result<(), Errno> {
+        *out = self.map.lookup(self.door.as_ref(), key, flags)?;
+        Ok(())
+    }
+
+    fn update(&self, key: &[u8], value: &[u8], flags: u64) -> std::result::Result<(), Errno> {
+        self.map.update(self.door.as_ref(), key, value, flags)
+    }
+
+    fn delete(&self, key: &[u8]) -> std::result::Result<(), Errno> {
+        self.map.delete(self.door.as_ref(), key)
+    }
+
+    fn lookup_and_delete(&self, key: &[u8], flags: u64, out: &mut Vec<u8>) -> std::result::Result<(), Errno> {
+        *out = self.map.lookup_and_delete(self.door.as_ref(), key, flags)?;
+        Ok(())
+    }
+
+    fn next_key(&self, key: Option<&[u8]>, out: &mut Vec<u8>) -> std::result::Result<(), Errno> {
+        *out = self.map.next_key(self.door.as_ref(), key)?;
+        Ok(())
+    }
+
+    fn freeze(&self) -> std::result::Result<(), Errno> {
+        self.map.freeze(self.door.as_ref())
+    }
+
+    fn drain(&self, _visit: &mut dyn FnMut(Record<'_>)) -> std::result::Result<usize, Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    fn lost(&self) -> u64 {
+        0
+    }
+
+    fn set_program(&self, index: u32, program: &dyn LoadedProgram) -> std::result::Result<(), Errno> {
+        let program = program.as_any().downcast_ref::<KernelProgram>().ok_or(Errno::EINVAL)?;
+        let fd = program.program.as_fd().as_raw_fd();
+        self.update(&index.to_ne_bytes(), &fd.to_ne_bytes(), 0)
+    }
+
+    fn set_map(&self, key: &[u8], map: &dyn MapOps) -> std::result::Result<(), Errno> {
+        let map = map.as_any().downcast_ref::<KernelMap>().ok_or(Errno::EINVAL)?;
+        let fd = map.map.as_fd().as_raw_fd();
+        self.update(key, &fd.to_ne_bytes(), 0)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}

@@ -1,0 +1,106 @@
+//! An object before it is loaded: inert, editable, checked against its own types.
+//!
+//! Invariant: nothing here makes a system call; loading works on a copy, so that one spec can be loaded many times.
+
+use skep_obj::{Object as ObjectData, ParseOptions, ProgramSpec};
+
+use crate::engine::Engine;
+use crate::error::{ErrorKind, Result};
+use crate::loader::{self, Object};
+
+/// Programs, maps and globals of an object file, before loading.
+#[derive(Clone, Debug)]
+pub struct ObjectSpec {
+    object: ObjectData,
+}
+
+impl From<ObjectData> for ObjectSpec {
+    fn from(object: ObjectData) -> ObjectSpec {
+        ObjectSpec { object }
+    }
+}
+
+impl ObjectSpec {
+    /// Reads an ELF object or its text form.
+    pub fn parse(bytes: &[u8]) -> Result<ObjectSpec> {
+        ObjectSpec::parse_with(bytes, &ParseOptions::default())
+    }
+
+    /// The same with a name for messages and other choices.
+    pub fn parse_with(bytes: &[u8], options: &ParseOptions) -> Result<ObjectSpec> {
+        Ok(ObjectSpec { object: ObjectData::parse(bytes, options)? })
+    }
+
+    /// The object as data.
+    pub fn object(&self) -> &ObjectData {
+        &self.object
+    }
+
+    /// The same, to edit.
+    pub fn object_mut(&mut self) -> &mut ObjectData {
+        &mut self.object
+    }
+
+    /// The programs, in file order.
+    pub fn programs(&self) -> &[ProgramSpec] {
+        &self.object.programs
+    }
+
+    /// Finds a program by name, to edit it.
+    pub fn program(&mut self, name: &str) -> Result<&mut ProgramSpec> {
+        match self.object.programs.iter().position(|p| p.name == name) {
+            Some(index) => Ok(&mut self.object.programs[index]),
+            None => Err(ErrorKind::NotFound { what: "program", name: name.to_owned(), known: self.program_names() }.into()),
+        }
+    }
+
+    fn program_names(&self) -> Vec<String> {
+        self.object.programs.iter().map(|p| p.name.clone()).collect()
+    }
+
+    /// Loads only the programs of these names.
+    pub fn select(&mut self, names: &[impl AsRef<str>]) -> Result<()> {
+        for program in &mut self.object.programs {
+            program.autoload = false;
+        }
+        for name in names {
+            self.program(name.as_ref())?.autoload = true;
+        }
+        Ok(())
+    }
+
+    /// A global variable, to set before loading.
+    pub fn global(&mut self, name: &str) -> Result<Global<'_>> {
+        self.object.global(name)?;
+        Ok(Global { object: &mut self.object, name: name.to_owned() })
+    }
+
+    /// Relocates the object against the engine's types, makes its maps and loads its programs.
+    pub fn load<E: Engine + Clone + 'static>(&self, engine: &E) -> Result<Object> {
+        loader::load(&self.object, std::sync::Arc::new(engine.clone()))
+    }
+
+    /// The same on an engine that is chosen at run time.
+    pub fn load_on(&self, engine: &std::sync::Arc<dyn Engine>) -> Result<Object> {
+        loader::load(&self.object, engine.clone())
+    }
+}
+
+/// A global variable of an object that is not loaded yet.
+#[derive(Debug)]
+pub struct Global<'a> {
+    object: &'a mut ObjectData,
+    name: String,
+}
+
+impl Global<'_> {
+    /// Sets the variable; the value must have exactly its size.
+    pub fn set<T: zerocopy::IntoBytes + zerocopy::Immutable>(&mut self, value: &T) -> Result<()> {
+        Ok(self.object.set_global(&self.name, value.as_bytes())?)
+    }
+
+    /// Sets the variable from text, read by its type: `10`, `-1`, `0xff`, `true`, `"text"`, an enumerator's name.
+    pub fn set_text(&mut self, text: &str) -> Result<()> {
+        Ok(self.object.set_global_text(&self.name, text)?)
+    }
+}
