@@ -67,12 +67,22 @@ impl From<skep::Error> for Failure {
         let exit = match error.kind() {
             ErrorKind::NotSupported(_) | ErrorKind::Unresolved { .. } => Exit::NotSupported,
             ErrorKind::Object(skep::obj::ObjError::Unsupported { .. }) => Exit::NotSupported,
-            ErrorKind::Object(skep::obj::ObjError::NotFound { .. } | skep::obj::ObjError::Value { .. }) => Exit::Usage,
-            ErrorKind::NotFound { .. } | ErrorKind::Input { .. } | ErrorKind::Layout { .. } => Exit::Usage,
-            ErrorKind::Os { .. } | ErrorKind::Process(_) | ErrorKind::Kernel(_) | ErrorKind::Map { .. } => Exit::System,
+            ErrorKind::Object(
+                skep::obj::ObjError::NotFound { .. } | skep::obj::ObjError::Value { .. },
+            ) => Exit::Usage,
+            ErrorKind::NotFound { .. } | ErrorKind::Input { .. } | ErrorKind::Layout { .. } => {
+                Exit::Usage
+            }
+            ErrorKind::Os { .. }
+            | ErrorKind::Process(_)
+            | ErrorKind::Kernel(_)
+            | ErrorKind::Map { .. } => Exit::System,
             _ => Exit::Rejected,
         };
-        Failure { exit, text: error.to_string() }
+        Failure {
+            exit,
+            text: error.to_string(),
+        }
     }
 }
 

@@ -26,7 +26,10 @@ pub struct Tracepoint {
 
 impl Tracepoint {
     pub fn new(category: impl Into<String>, name: impl Into<String>) -> Tracepoint {
-        Tracepoint { category: category.into(), name: name.into() }
+        Tracepoint {
+            category: category.into(),
+            name: name.into(),
+        }
     }
 }
 
@@ -52,7 +55,9 @@ pub struct Xdp {
 impl Xdp {
     /// On a device or wire of this name.
     pub fn on(device: impl Into<String>) -> Xdp {
-        Xdp { device: Some(device.into()) }
+        Xdp {
+            device: Some(device.into()),
+        }
     }
 }
 
@@ -64,7 +69,9 @@ pub struct Tc {
 
 impl Tc {
     pub fn on(device: impl Into<String>) -> Tc {
-        Tc { device: Some(device.into()) }
+        Tc {
+            device: Some(device.into()),
+        }
     }
 }
 

@@ -85,7 +85,12 @@ pub trait Engine: Send + Sync {
     fn cpus(&self) -> u32;
 
     /// Makes a map. `inner` is a map of the shape that a map of maps holds.
-    fn create_map(&self, spec: &MapSpec, types: Option<&Arc<Btf>>, inner: Option<&dyn MapOps>) -> Result<Arc<dyn MapOps>>;
+    fn create_map(
+        &self,
+        spec: &MapSpec,
+        types: Option<&Arc<Btf>>,
+        inner: Option<&dyn MapOps>,
+    ) -> Result<Arc<dyn MapOps>>;
 
     /// Loads a program; the embedded engine refuses what it does not model, the kernel what it cannot prove.
     fn load(&self, program: &ProgramLoad<'_>) -> Result<Arc<dyn LoadedProgram>>;
@@ -143,7 +148,12 @@ pub trait MapOps: Send + Sync {
     fn lookup(&self, key: &[u8], flags: u64, out: &mut Vec<u8>) -> std::result::Result<(), Errno>;
     fn update(&self, key: &[u8], value: &[u8], flags: u64) -> std::result::Result<(), Errno>;
     fn delete(&self, key: &[u8]) -> std::result::Result<(), Errno>;
-    fn lookup_and_delete(&self, key: &[u8], flags: u64, out: &mut Vec<u8>) -> std::result::Result<(), Errno>;
+    fn lookup_and_delete(
+        &self,
+        key: &[u8],
+        flags: u64,
+        out: &mut Vec<u8>,
+    ) -> std::result::Result<(), Errno>;
 
     /// The key after `key`, or the first; `ENOENT` after the last.
     fn next_key(&self, key: Option<&[u8]>, out: &mut Vec<u8>) -> std::result::Result<(), Errno>;
@@ -158,7 +168,11 @@ pub trait MapOps: Send + Sync {
     fn lost(&self) -> u64;
 
     /// Puts a program into a slot of a program array.
-    fn set_program(&self, index: u32, program: &dyn LoadedProgram) -> std::result::Result<(), Errno>;
+    fn set_program(
+        &self,
+        index: u32,
+        program: &dyn LoadedProgram,
+    ) -> std::result::Result<(), Errno>;
 
     /// Puts a map into a slot of a map of maps.
     fn set_map(&self, key: &[u8], map: &dyn MapOps) -> std::result::Result<(), Errno>;

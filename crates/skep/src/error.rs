@@ -28,11 +28,25 @@ pub enum ErrorKind {
     /// The engine does not have what the object needs.
     NotSupported(Box<NotSupported>),
     /// A symbol that the engine must supply, and cannot.
-    Unresolved { program: String, symbol: String, why: String, line: Option<Line> },
+    Unresolved {
+        program: String,
+        symbol: String,
+        why: String,
+        line: Option<Line>,
+    },
     /// Nothing of this name is in the object.
-    NotFound { what: &'static str, name: String, known: Vec<String> },
+    NotFound {
+        what: &'static str,
+        name: String,
+        known: Vec<String>,
+    },
     /// A map operation failed.
-    Map { map: String, call: &'static str, errno: Errno, hint: Option<String> },
+    Map {
+        map: String,
+        call: &'static str,
+        errno: Errno,
+        hint: Option<String>,
+    },
     /// A typed view does not fit its map.
     Layout { map: String, why: String },
     /// What a run was given does not fit the program.
@@ -46,7 +60,11 @@ pub enum ErrorKind {
     /// The program did at run time what a verifier would have refused.
     Trap(Box<Trap>),
     /// The operating system said no.
-    Os { call: &'static str, errno: Errno, hint: Option<String> },
+    Os {
+        call: &'static str,
+        errno: Errno,
+        hint: Option<String>,
+    },
 }
 
 /// Something that an engine does not model, and who needs it.
@@ -76,7 +94,9 @@ impl Error {
 
 impl From<ErrorKind> for Error {
     fn from(kind: ErrorKind) -> Error {
-        Error { kind: Box::new(kind) }
+        Error {
+            kind: Box::new(kind),
+        }
     }
 }
 
@@ -112,7 +132,11 @@ impl fmt::Display for NotSupported {
         if let Some(program) = &self.program {
             write!(f, "program `{program}`: ")?;
         }
-        write!(f, "the {} engine does not model {}", self.engine, self.feature)?;
+        write!(
+            f,
+            "the {} engine does not model {}",
+            self.engine, self.feature
+        )?;
         write_line(f, self.line.as_ref())?;
         if !self.help.is_empty() {
             write!(f, "; {}", self.help)?;
@@ -141,7 +165,12 @@ impl fmt::Display for ErrorKind {
             },
             ErrorKind::Object(error) => error.fmt(f),
             ErrorKind::NotSupported(error) => error.fmt(f),
-            ErrorKind::Unresolved { program, symbol, why, line } => {
+            ErrorKind::Unresolved {
+                program,
+                symbol,
+                why,
+                line,
+            } => {
                 write!(f, "program `{program}`: cannot resolve `{symbol}`: {why}")?;
                 write_line(f, line.as_ref())
             }
@@ -150,10 +179,19 @@ impl fmt::Display for ErrorKind {
                 match known.len() {
                     0 => write!(f, "; the object has none"),
                     1..=20 => write!(f, "; the object has: {}", known.join(", ")),
-                    n => write!(f, "; the object has {n}, among them: {}", known[..20].join(", ")),
+                    n => write!(
+                        f,
+                        "; the object has {n}, among them: {}",
+                        known[..20].join(", ")
+                    ),
                 }
             }
-            ErrorKind::Map { map, call, errno, hint } => {
+            ErrorKind::Map {
+                map,
+                call,
+                errno,
+                hint,
+            } => {
                 write!(f, "map `{map}`: {call} failed: {errno}")?;
                 hint.as_ref().map_or(Ok(()), |hint| write!(f, "; {hint}"))
             }

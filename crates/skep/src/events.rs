@@ -30,10 +30,21 @@ impl Schema {
     /// Records are the structure (or union, or typedef) of this name.
     pub fn named(types: &Arc<Btf>, name: &str) -> Result<Schema> {
         let name = name.strip_prefix("struct ").unwrap_or(name).trim();
-        let kinds = [Kind::Struct, Kind::Typedef, Kind::Union, Kind::Int, Kind::Enum];
+        let kinds = [
+            Kind::Struct,
+            Kind::Typedef,
+            Kind::Union,
+            Kind::Int,
+            Kind::Enum,
+        ];
         match kinds.iter().find_map(|&kind| types.find(kind, name)) {
             Some(id) => Schema::of(types, id),
-            None => Err(ErrorKind::NotFound { what: "type", name: name.to_owned(), known: structure_names(types) }.into()),
+            None => Err(ErrorKind::NotFound {
+                what: "type",
+                name: name.to_owned(),
+                known: structure_names(types),
+            }
+            .into()),
         }
     }
 
@@ -43,19 +54,27 @@ impl Schema {
             what: format!("event type `{}`", types.name(id)),
             why: error.to_string(),
         })? as usize;
-        Ok(Schema { types: types.clone(), id, size, short_from: short_from(types, id, size) })
+        Ok(Schema {
+            types: types.clone(),
+            id,
+            size,
+            short_from: short_from(types, id, size),
+        })
     }
 
     /// The structure that a record of `len` bytes most likely is: one whose name says so and whose size fits.
     pub fn guess(types: &Arc<Btf>, len: usize) -> Option<Schema> {
-        let candidates = types.own_ids().filter(|&id| types.kind(id).ok() == Some(Kind::Struct));
+        let candidates = types
+            .own_ids()
+            .filter(|&id| types.kind(id).ok() == Some(Kind::Struct));
         let best = candidates.filter_map(|id| {
             let rank = rank(types.name(id))?;
             let schema = Schema::of(types, id).ok()?;
             let exact = schema.fits_whole(len);
             schema.fits(len).then_some((!exact, rank, id.0, schema))
         });
-        best.min_by_key(|(partial, rank, id, _)| (*partial, *rank, *id)).map(|(.., schema)| schema)
+        best.min_by_key(|(partial, rank, id, _)| (*partial, *rank, *id))
+            .map(|(.., schema)| schema)
     }
 
     /// Whether a structure of this name could be an event's.
@@ -87,7 +106,10 @@ impl Schema {
 
     /// Whether a record of `len` bytes can be of this type.
     pub fn fits(&self, len: usize) -> bool {
-        self.fits_whole(len) || self.short_from.is_some_and(|from| (from..self.size).contains(&len))
+        self.fits_whole(len)
+            || self
+                .short_from
+                .is_some_and(|from| (from..self.size).contains(&len))
     }
 
     /// Decodes a record, cut short or not.
@@ -116,12 +138,19 @@ fn short_from(types: &Btf, id: TypeId, size: usize) -> Option<usize> {
     let last = composite.members.iter().last()?;
     let array = types.resolve(last.ty).ok()?;
     match types.ty(array) {
-        Ok(Ty::Array { .. }) => Some(last.bit_offset as usize / 8).filter(|&from| from > 0 && from < size.max(1)),
+        Ok(Ty::Array { .. }) => {
+            Some(last.bit_offset as usize / 8).filter(|&from| from > 0 && from < size.max(1))
+        }
         _ => None,
     }
 }
 
 fn structure_names(types: &Btf) -> Vec<String> {
-    let named = |&id: &TypeId| types.kind(id).ok() == Some(Kind::Struct) && !types.name(id).is_empty();
-    types.own_ids().filter(named).map(|id| types.name(id).to_owned()).collect()
+    let named =
+        |&id: &TypeId| types.kind(id).ok() == Some(Kind::Struct) && !types.name(id).is_empty();
+    types
+        .own_ids()
+        .filter(named)
+        .map(|id| types.name(id).to_owned())
+        .collect()
 }

@@ -7,13 +7,16 @@ use std::sync::Arc;
 
 use skep_btf::Btf;
 use skep_obj::{
-    Extern, ExternKind, InitialContents, LinkedProgram, MapIdx, MapRef, MapSpec, Object as ObjectData, ProgramSpec, SlotTarget,
+    Extern, ExternKind, InitialContents, LinkedProgram, MapIdx, MapRef, MapSpec,
+    Object as ObjectData, ProgramSpec, SlotTarget,
 };
 use skep_spec::errno::Errno;
 use skep_vm::trap::Line;
 
 use crate::attach::Attach;
-use crate::engine::{Config, Engine, Feature, LoadedProgram, MapOps, ProgramLoad, RunInput, RunOutput};
+use crate::engine::{
+    Config, Engine, Feature, LoadedProgram, MapOps, ProgramLoad, RunInput, RunOutput,
+};
 use crate::error::{Error, ErrorKind, NotSupported, Result};
 use crate::link::Link;
 use crate::maps::Map;
@@ -52,15 +55,28 @@ pub(crate) fn load(source: &ObjectData, engine: Arc<dyn Engine>) -> Result<Objec
     }
     fill_config(&mut object, engine.as_ref())?;
     let (live, missing) = make_maps(&object, engine.as_ref())?;
-    let frozen = |map: u32, offset: u64, width: usize| frozen_value(&object.maps, map, offset, width);
+    let frozen =
+        |map: u32, offset: u64, width: usize| frozen_value(&object.maps, map, offset, width);
 
     let mut programs = Vec::new();
     for spec in object.programs.iter().filter(|p| p.autoload) {
         let mut code = object.link(spec)?;
         let kfuncs = resolve_externs(&object, &mut code, engine.as_ref())?;
-        let load = ProgramLoad { program: &code, maps: &live, missing: &missing, kfuncs: &kfuncs, frozen: &frozen, types: object.btf.as_ref() };
+        let load = ProgramLoad {
+            program: &code,
+            maps: &live,
+            missing: &missing,
+            kfuncs: &kfuncs,
+            frozen: &frozen,
+            types: object.btf.as_ref(),
+        };
         let loaded = engine.load(&load)?;
-        programs.push(Program { engine: engine.clone(), loaded, spec: Arc::new(spec.clone()), code: Arc::new(code) });
+        programs.push(Program {
+            engine: engine.clone(),
+            loaded,
+            spec: Arc::new(spec.clone()),
+            code: Arc::new(code),
+        });
     }
     fill_slots(&object, &live, &programs)?;
 
@@ -68,9 +84,21 @@ pub(crate) fn load(source: &ObjectData, engine: Arc<dyn Engine>) -> Result<Objec
         .maps
         .iter()
         .zip(&live)
-        .filter_map(|(spec, ops)| Some(Map::new(ops.clone()?, Arc::new(spec.clone()), object.btf.clone())))
+        .filter_map(|(spec, ops)| {
+            Some(Map::new(
+                ops.clone()?,
+                Arc::new(spec.clone()),
+                object.btf.clone(),
+            ))
+        })
         .collect();
-    Ok(Object { engine, name: object.name, types: object.btf, maps, programs })
+    Ok(Object {
+        engine,
+        name: object.name,
+        types: object.btf,
+        maps,
+        programs,
+    })
 }
 
 fn check_program_type(program: &ProgramSpec, engine: &dyn Engine) -> Result<()> {
@@ -85,17 +113,21 @@ fn check_program_type(program: &ProgramSpec, engine: &dyn Engine) -> Result<()> 
         }
         .into());
     };
-    engine.supports(&Feature::Program(program_type)).map_err(|mut refusal| {
-        refusal.program = Some(program.name.clone());
-        refusal.feature = Feature::Hook(program.section.trim_start_matches('?').to_owned());
-        Error::from(refusal)
-    })
+    engine
+        .supports(&Feature::Program(program_type))
+        .map_err(|mut refusal| {
+            refusal.program = Some(program.name.clone());
+            refusal.feature = Feature::Hook(program.section.trim_start_matches('?').to_owned());
+            Error::from(refusal)
+        })
 }
 
 /// Writes the values of `.kconfig` externs into the bytes of their map.
 fn fill_config(object: &mut ObjectData, engine: &dyn Engine) -> Result<()> {
     for index in 0..object.externs.len() {
-        let ExternKind::Kconfig { map, offset, size } = object.externs[index].kind else { continue };
+        let ExternKind::Kconfig { map, offset, size } = object.externs[index].kind else {
+            continue;
+        };
         let symbol = &object.externs[index];
         let value = match engine.config(&symbol.name) {
             Some(value) => value,
@@ -112,13 +144,24 @@ fn fill_config(object: &mut ObjectData, engine: &dyn Engine) -> Result<()> {
         };
         let bytes = config_bytes(&value, size as usize);
         let name = symbol.name.clone();
-        let place = object.maps.get_mut(map.0).and_then(|map| match &mut map.initial {
-            InitialContents::Bytes(all) => all.get_mut(offset as usize..(offset as usize).checked_add(bytes.len())?),
-            _ => None,
-        });
+        let place = object
+            .maps
+            .get_mut(map.0)
+            .and_then(|map| match &mut map.initial {
+                InitialContents::Bytes(all) => {
+                    all.get_mut(offset as usize..(offset as usize).checked_add(bytes.len())?)
+                }
+                _ => None,
+            });
         match place {
             Some(place) => place.copy_from_slice(&bytes),
-            None => return Err(ErrorKind::Input { what: format!("extern `{name}`"), why: "lies outside of .kconfig".to_owned() }.into()),
+            None => {
+                return Err(ErrorKind::Input {
+                    what: format!("extern `{name}`"),
+                    why: "lies outside of .kconfig".to_owned(),
+                }
+                .into());
+            }
         }
     }
     Ok(())
@@ -126,9 +169,15 @@ fn fill_config(object: &mut ObjectData, engine: &dyn Engine) -> Result<()> {
 
 fn users_of(object: &ObjectData, symbol: usize) -> String {
     let uses = |f: &skep_obj::Function| {
-        f.relocs.iter().any(|r| matches!(r.target, skep_obj::RelocTarget::Extern(e) if e.0 == symbol))
+        f.relocs
+            .iter()
+            .any(|r| matches!(r.target, skep_obj::RelocTarget::Extern(e) if e.0 == symbol))
     };
-    object.functions.iter().find(|f| uses(f)).map_or_else(|| "?".to_owned(), |f| f.name.clone())
+    object
+        .functions
+        .iter()
+        .find(|f| uses(f))
+        .map_or_else(|| "?".to_owned(), |f| f.name.clone())
 }
 
 fn config_bytes(value: &Config, size: usize) -> Vec<u8> {
@@ -177,7 +226,8 @@ fn make_maps(object: &ObjectData, engine: &dyn Engine) -> Result<MadeMaps> {
             },
         };
         if let InitialContents::Bytes(bytes) = &spec.initial {
-            map.update(&0u32.to_ne_bytes(), bytes, 0).map_err(|e| map_error(spec, "setting the initial contents", e))?;
+            map.update(&0u32.to_ne_bytes(), bytes, 0)
+                .map_err(|e| map_error(spec, "setting the initial contents", e))?;
         }
         if spec.frozen {
             map.freeze().map_err(|e| map_error(spec, "freezing", e))?;
@@ -188,13 +238,21 @@ fn make_maps(object: &ObjectData, engine: &dyn Engine) -> Result<MadeMaps> {
 }
 
 fn map_error(spec: &MapSpec, call: &'static str, errno: Errno) -> Error {
-    ErrorKind::Map { map: spec.def.name.clone(), call, errno, hint: None }.into()
+    ErrorKind::Map {
+        map: spec.def.name.clone(),
+        call,
+        errno,
+        hint: None,
+    }
+    .into()
 }
 
 /// Reads the one value of a map that no one can change any more.
 fn frozen_value(maps: &[MapSpec], map: u32, offset: u64, width: usize) -> Option<u64> {
     let spec = maps.get(map as usize)?;
-    let (true, InitialContents::Bytes(bytes)) = (spec.frozen, &spec.initial) else { return None };
+    let (true, InitialContents::Bytes(bytes)) = (spec.frozen, &spec.initial) else {
+        return None;
+    };
     let from = usize::try_from(offset).ok()?;
     let bytes = bytes.get(from..from.checked_add(width)?)?;
     let mut value = [0; 8];
@@ -204,7 +262,9 @@ fn frozen_value(maps: &[MapSpec], map: u32, offset: u64, width: usize) -> Option
 
 /// The source line of an instruction.
 pub(crate) fn line_at(program: &LinkedProgram, at: usize) -> Option<Line> {
-    let after = program.lines.partition_point(|line| line.insn_off as usize <= at);
+    let after = program
+        .lines
+        .partition_point(|line| line.insn_off as usize <= at);
     let line = program.lines.get(after.checked_sub(1)?)?;
     Some(Line {
         insn: line.insn_off as usize,
@@ -225,12 +285,20 @@ fn short_path(path: &str) -> &str {
 }
 
 /// Gives every extern its value in the instructions; answers the kernel functions called.
-fn resolve_externs(object: &ObjectData, code: &mut LinkedProgram, engine: &dyn Engine) -> Result<Vec<(usize, String)>> {
+fn resolve_externs(
+    object: &ObjectData,
+    code: &mut LinkedProgram,
+    engine: &dyn Engine,
+) -> Result<Vec<(usize, String)>> {
     let mut kfuncs = Vec::new();
     for reference in code.extern_refs.clone() {
-        let Some(symbol) = object.externs.get(reference.extern_.0) else { continue };
+        let Some(symbol) = object.externs.get(reference.extern_.0) else {
+            continue;
+        };
         let at = reference.at;
-        let Some(insn) = code.insns.get(at).copied() else { continue };
+        let Some(insn) = code.insns.get(at).copied() else {
+            continue;
+        };
         match symbol.kind {
             ExternKind::Kconfig { map, offset, .. } => set_map_value(code, at, map, offset),
             ExternKind::Kfunc if insn.code == CALL => {
@@ -238,8 +306,18 @@ fn resolve_externs(object: &ObjectData, code: &mut LinkedProgram, engine: &dyn E
                 kfuncs.push((at, symbol.name.clone()));
             }
             ExternKind::Kfunc => {
-                let known = engine.supports(&Feature::Kfunc(symbol.name.clone())).is_ok();
-                set_address(code, at, if known { 1 } else { weak_or(symbol, code, engine, at)? });
+                let known = engine
+                    .supports(&Feature::Kfunc(symbol.name.clone()))
+                    .is_ok();
+                set_address(
+                    code,
+                    at,
+                    if known {
+                        1
+                    } else {
+                        weak_or(symbol, code, engine, at)?
+                    },
+                );
             }
             ExternKind::KsymTyped | ExternKind::KsymUntyped => {
                 let address = match engine.symbol(&symbol.name) {
@@ -269,42 +347,69 @@ fn weak_or(symbol: &Extern, code: &LinkedProgram, engine: &dyn Engine, at: usize
     Err(ErrorKind::Unresolved {
         program: code.name.clone(),
         symbol: symbol.name.clone(),
-        why: format!("the {} engine has no such kernel symbol; declare it __weak to read its address as 0", engine.name()),
+        why: format!(
+            "the {} engine has no such kernel symbol; declare it __weak to read its address as 0",
+            engine.name()
+        ),
         line: line_at(code, at),
     }
     .into())
 }
 
 fn set_address(code: &mut LinkedProgram, at: usize, address: u64) {
-    let Some([first, second]) = code.insns.get_mut(at..).and_then(|rest| rest.first_chunk_mut::<2>()) else { return };
+    let Some([first, second]) = code
+        .insns
+        .get_mut(at..)
+        .and_then(|rest| rest.first_chunk_mut::<2>())
+    else {
+        return;
+    };
     if first.code == LD_IMM64 {
         (first.src, first.imm, second.imm) = (0, address as i32, (address >> 32) as i32);
     }
 }
 
 fn set_map_value(code: &mut LinkedProgram, at: usize, map: MapIdx, offset: u32) {
-    let Some([first, second]) = code.insns.get_mut(at..).and_then(|rest| rest.first_chunk_mut::<2>()) else { return };
+    let Some([first, second]) = code
+        .insns
+        .get_mut(at..)
+        .and_then(|rest| rest.first_chunk_mut::<2>())
+    else {
+        return;
+    };
     if first.code == LD_IMM64 {
         (first.src, first.imm, second.imm) = (PSEUDO_MAP_VALUE, map.0 as i32, offset as i32);
-        code.map_refs.push(MapRef { at, map, value_offset: Some(offset) });
+        code.map_refs.push(MapRef {
+            at,
+            map,
+            value_offset: Some(offset),
+        });
     }
 }
 
 /// Fills maps of maps and program arrays with what the object declares for them.
-fn fill_slots(object: &ObjectData, live: &[Option<Arc<dyn MapOps>>], programs: &[Program]) -> Result<()> {
+fn fill_slots(
+    object: &ObjectData,
+    live: &[Option<Arc<dyn MapOps>>],
+    programs: &[Program],
+) -> Result<()> {
     for (spec, map) in object.maps.iter().zip(live) {
-        let (InitialContents::Slots(slots), Some(map)) = (&spec.initial, map) else { continue };
+        let (InitialContents::Slots(slots), Some(map)) = (&spec.initial, map) else {
+            continue;
+        };
         for (index, target) in slots {
             let result = match target {
                 SlotTarget::Map(inner) => match live.get(inner.0).and_then(Option::as_ref) {
                     Some(inner) => map.set_map(&index.to_ne_bytes(), inner.as_ref()),
                     None => continue,
                 },
-                SlotTarget::Program(function) => match programs.iter().find(|p| p.spec.function == *function) {
-                    Some(program) => map.set_program(*index, program.loaded.as_ref()),
-                    // A program that is not loaded leaves its slot empty.
-                    None => continue,
-                },
+                SlotTarget::Program(function) => {
+                    match programs.iter().find(|p| p.spec.function == *function) {
+                        Some(program) => map.set_program(*index, program.loaded.as_ref()),
+                        // A program that is not loaded leaves its slot empty.
+                        None => continue,
+                    }
+                }
             };
             result.map_err(|e| map_error(spec, "filling a slot", e))?;
         }
@@ -329,10 +434,19 @@ impl Object {
 
     /// Finds a map by name.
     pub fn map(&self, name: &str) -> Result<Map> {
-        self.maps.iter().find(|m| m.name() == name).cloned().ok_or_else(|| {
-            let known = self.maps.iter().map(|m| m.name().to_owned()).collect();
-            ErrorKind::NotFound { what: "map", name: name.to_owned(), known }.into()
-        })
+        self.maps
+            .iter()
+            .find(|m| m.name() == name)
+            .cloned()
+            .ok_or_else(|| {
+                let known = self.maps.iter().map(|m| m.name().to_owned()).collect();
+                ErrorKind::NotFound {
+                    what: "map",
+                    name: name.to_owned(),
+                    known,
+                }
+                .into()
+            })
     }
 
     /// All maps, in the object's order.
@@ -342,10 +456,19 @@ impl Object {
 
     /// Finds a loaded program by name.
     pub fn program(&self, name: &str) -> Result<Program> {
-        self.programs.iter().find(|p| p.name() == name).cloned().ok_or_else(|| {
-            let known = self.programs.iter().map(|p| p.name().to_owned()).collect();
-            ErrorKind::NotFound { what: "loaded program", name: name.to_owned(), known }.into()
-        })
+        self.programs
+            .iter()
+            .find(|p| p.name() == name)
+            .cloned()
+            .ok_or_else(|| {
+                let known = self.programs.iter().map(|p| p.name().to_owned()).collect();
+                ErrorKind::NotFound {
+                    what: "loaded program",
+                    name: name.to_owned(),
+                    known,
+                }
+                .into()
+            })
     }
 
     /// The loaded programs, in the object's order.
@@ -355,7 +478,11 @@ impl Object {
 
     /// Attaches each program whose section says where.
     pub fn attach_all(&self) -> Result<Vec<Box<dyn Link>>> {
-        self.programs.iter().filter(|p| p.spec.autoattach).map(|p| p.attach(Attach::Auto)).collect()
+        self.programs
+            .iter()
+            .filter(|p| p.spec.autoattach)
+            .map(|p| p.attach(Attach::Auto))
+            .collect()
     }
 }
 

@@ -75,7 +75,9 @@ impl Map {
 
     /// Sets the value of a key (`BPF_ANY`).
     pub fn set(&self, key: &[u8], value: &[u8]) -> Result<()> {
-        self.ops.update(key, value, 0).map_err(|errno| self.error("update", errno))
+        self.ops
+            .update(key, value, 0)
+            .map_err(|errno| self.error("update", errno))
     }
 
     /// Removes a key; whether it was there.
@@ -89,12 +91,19 @@ impl Map {
 
     /// All entries, in the map's order.
     pub fn entries(&self) -> Entries<'_> {
-        Entries { map: self, key: None, done: false, left: self.entries_max() }
+        Entries {
+            map: self,
+            key: None,
+            done: false,
+            left: self.entries_max(),
+        }
     }
 
     /// Hands each record of a ring or perf buffer to `visit` and releases it; answers how many there were.
     pub fn drain(&self, mut visit: impl FnMut(Record<'_>)) -> Result<usize> {
-        self.ops.drain(&mut visit).map_err(|errno| self.error("drain", errno))
+        self.ops
+            .drain(&mut visit)
+            .map_err(|errno| self.error("drain", errno))
     }
 
     /// Records that found no room.
@@ -119,22 +128,50 @@ impl Map {
 
     pub(crate) fn error(&self, call: &'static str, errno: Errno) -> Error {
         let hint = match errno {
-            Errno::E2BIG => Some(format!("the map holds max_entries ({}) already", self.spec.def.max_entries)),
+            Errno::E2BIG => Some(format!(
+                "the map holds max_entries ({}) already",
+                self.spec.def.max_entries
+            )),
             Errno::EPERM => Some("the map is frozen or read-only".to_owned()),
             _ => None,
         };
-        ErrorKind::Map { map: self.name().to_owned(), call, errno, hint }.into()
+        ErrorKind::Map {
+            map: self.name().to_owned(),
+            call,
+            errno,
+            hint,
+        }
+        .into()
     }
 
-    pub(crate) fn expect(&self, kinds: &[MapType], key: Option<usize>, value: Option<usize>) -> Result<()> {
+    pub(crate) fn expect(
+        &self,
+        kinds: &[MapType],
+        key: Option<usize>,
+        value: Option<usize>,
+    ) -> Result<()> {
         let def = &self.spec.def;
-        let layout = |why: String| Err(ErrorKind::Layout { map: def.name.clone(), why }.into());
+        let layout = |why: String| {
+            Err(ErrorKind::Layout {
+                map: def.name.clone(),
+                why,
+            }
+            .into())
+        };
         if !kinds.contains(&def.map_type) {
             let kinds: Vec<&str> = kinds.iter().map(|k| k.name()).collect();
-            return layout(format!("is of type {}; this view is for {}", def.map_type.name(), kinds.join(", ")));
+            return layout(format!(
+                "is of type {}; this view is for {}",
+                def.map_type.name(),
+                kinds.join(", ")
+            ));
         }
         if let Some(size) = key.filter(|&size| size != def.key_size as usize) {
-            return layout(format!("keys have {} bytes, the type of this view {size}{}", def.key_size, self.declared(self.spec.key_type)));
+            return layout(format!(
+                "keys have {} bytes, the type of this view {size}{}",
+                def.key_size,
+                self.declared(self.spec.key_type)
+            ));
         }
         if let Some(size) = value.filter(|&size| size != def.value_size as usize) {
             return layout(format!(
@@ -149,8 +186,10 @@ impl Map {
     /// The C declaration of a type of the object, for messages.
     fn declared(&self, id: Option<skep_btf::TypeId>) -> String {
         match (&self.types, id) {
-            (Some(types), Some(id)) => skep_btf::format_c::declare(types, id)
-                .map_or_else(|_| String::new(), |text| format!("; the object declares {text}")),
+            (Some(types), Some(id)) => skep_btf::format_c::declare(types, id).map_or_else(
+                |_| String::new(),
+                |text| format!("; the object declares {text}"),
+            ),
             _ => String::new(),
         }
     }
@@ -188,7 +227,10 @@ impl Iterator for Entries<'_> {
             }
             if self.left == 0 {
                 self.done = true;
-                return Some(Err(self.map.error("walking the keys (the map changes faster than it can be read)", Errno::EAGAIN)));
+                return Some(Err(self.map.error(
+                    "walking the keys (the map changes faster than it can be read)",
+                    Errno::EAGAIN,
+                )));
             }
             self.left -= 1;
             self.key = Some(key.clone());

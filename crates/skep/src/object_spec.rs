@@ -28,7 +28,9 @@ impl ObjectSpec {
 
     /// The same with a name for messages and other choices.
     pub fn parse_with(bytes: &[u8], options: &ParseOptions) -> Result<ObjectSpec> {
-        Ok(ObjectSpec { object: ObjectData::parse(bytes, options)? })
+        Ok(ObjectSpec {
+            object: ObjectData::parse(bytes, options)?,
+        })
     }
 
     /// The object as data.
@@ -50,12 +52,21 @@ impl ObjectSpec {
     pub fn program(&mut self, name: &str) -> Result<&mut ProgramSpec> {
         match self.object.programs.iter().position(|p| p.name == name) {
             Some(index) => Ok(&mut self.object.programs[index]),
-            None => Err(ErrorKind::NotFound { what: "program", name: name.to_owned(), known: self.program_names() }.into()),
+            None => Err(ErrorKind::NotFound {
+                what: "program",
+                name: name.to_owned(),
+                known: self.program_names(),
+            }
+            .into()),
         }
     }
 
     fn program_names(&self) -> Vec<String> {
-        self.object.programs.iter().map(|p| p.name.clone()).collect()
+        self.object
+            .programs
+            .iter()
+            .map(|p| p.name.clone())
+            .collect()
     }
 
     /// Loads only the programs of these names.
@@ -72,7 +83,10 @@ impl ObjectSpec {
     /// A global variable, to set before loading.
     pub fn global(&mut self, name: &str) -> Result<Global<'_>> {
         self.object.global(name)?;
-        Ok(Global { object: &mut self.object, name: name.to_owned() })
+        Ok(Global {
+            object: &mut self.object,
+            name: name.to_owned(),
+        })
     }
 
     /// Relocates the object against the engine's types, makes its maps and loads its programs.

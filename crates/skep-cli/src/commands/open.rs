@@ -15,14 +15,17 @@ pub fn object(path: &Path, legacy_maps: bool) -> Result<(ObjectSpec, Vec<u8>), F
     let bytes = super::read_file(&path)?;
     let name = path.rsplit('/').next().unwrap_or(&path);
     let name = name.split('.').next().unwrap_or(name).to_owned();
-    let object = Object::parse(&bytes, &ParseOptions { name, legacy_maps }).map_err(|error| Failure::of_object(&path, &error))?;
+    let object = Object::parse(&bytes, &ParseOptions { name, legacy_maps })
+        .map_err(|error| Failure::of_object(&path, &error))?;
     Ok((ObjectSpec::from(object), bytes))
 }
 
 /// Sets globals from `NAME=VALUE`.
 pub fn set_globals(spec: &mut ObjectSpec, globals: &[String]) -> Result<(), Failure> {
     for choice in globals {
-        let (name, value) = choice.split_once('=').ok_or_else(|| Failure::usage("--global wants NAME=VALUE"))?;
+        let (name, value) = choice
+            .split_once('=')
+            .ok_or_else(|| Failure::usage("--global wants NAME=VALUE"))?;
         spec.global(name)?.set_text(value)?;
     }
     Ok(())

@@ -10,7 +10,9 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use skep::engine::embedded::hook::packet::{PacketOutcome, PcapngWriter, Reader, Report, Verdict, Wire, Wires};
+use skep::engine::embedded::hook::packet::{
+    PacketOutcome, PcapngWriter, Reader, Report, Verdict, Wire, Wires,
+};
 use skep::vm::env::{Clock, Current, DefaultEnv, Env};
 use skep::{Embedded, Object};
 
@@ -32,10 +34,20 @@ pub fn run(
         Some(path) => Wires::single(open(path, &mut bytes_in)?),
         None => named_wires(&args.wire, &mut bytes_in)?,
     };
-    let env = PacketEnv { env: DefaultEnv::new(), screen, json };
+    let env = PacketEnv {
+        env: DefaultEnv::new(),
+        screen,
+        json,
+    };
     let stop = AtomicBool::new(false);
     let start = Instant::now();
-    let mut progress = Progress { start, last: start, bytes_in, tty: io::stderr().is_terminal(), shown: false };
+    let mut progress = Progress {
+        start,
+        last: start,
+        bytes_in,
+        tty: io::stderr().is_terminal(),
+        shown: false,
+    };
     let mut show_progress = |packets: u64, bytes: u64| {
         if ended.is_requested() {
             stop.store(true, Ordering::Relaxed);
@@ -55,13 +67,22 @@ pub fn run(
     let report = replay.run(&mut wires).map_err(skep::Error::from)?;
     drop(replay);
     progress.clear();
-    wires.finish().map_err(|error| Failure::system(format!("cannot write a capture: {error}")))?;
+    wires
+        .finish()
+        .map_err(|error| Failure::system(format!("cannot write a capture: {error}")))?;
     let verdicts = verdicts(kinds, &report);
     let mut screen = screen.borrow_mut();
     screen.drain();
     let shown = match json {
         true => show_json(&report, &verdicts, &wires, screen.out.as_mut()),
-        false => show(&report, &verdicts, &wires, args.pcap.is_none(), start, screen.out.as_mut()),
+        false => show(
+            &report,
+            &verdicts,
+            &wires,
+            args.pcap.is_none(),
+            start,
+            screen.out.as_mut(),
+        ),
     };
     shown.map_err(|error| Failure::system(format!("cannot write results: {error}")))?;
     say_what_went_wrong(&report);
@@ -122,7 +143,9 @@ fn writing(path: &Path, error: &io::Error) -> Failure {
 fn named_wires(choices: &[String], bytes_in: &mut u64) -> Result<Wires, Failure> {
     let mut wires = Wires::new();
     for choice in choices {
-        let (name, files) = choice.split_once('=').ok_or_else(|| Failure::usage("--wire wants NAME=IN[,OUT]"))?;
+        let (name, files) = choice
+            .split_once('=')
+            .ok_or_else(|| Failure::usage("--wire wants NAME=IN[,OUT]"))?;
         let (input, output) = files.split_once(',').unwrap_or((files, ""));
         let mut wire = Wire::new(name, wires.free_ifindex());
         if !input.is_empty() {
@@ -133,7 +156,9 @@ fn named_wires(choices: &[String], bytes_in: &mut u64) -> Result<Wires, Failure>
             wire = wire.with_output(create(path)?);
         }
         if !wires.add(wire) {
-            return Err(Failure::usage(format!("--wire: two wires are named {name}")));
+            return Err(Failure::usage(format!(
+                "--wire: two wires are named {name}"
+            )));
         }
     }
     Ok(wires)
@@ -152,12 +177,16 @@ impl Progress {
     fn tell(&mut self, packets: u64, bytes: u64) {
         let now = Instant::now();
         // A short replay needs no progress.
-        let soon = now.duration_since(self.start).as_millis() < 500 || now.duration_since(self.last).as_millis() < 200;
+        let soon = now.duration_since(self.start).as_millis() < 500
+            || now.duration_since(self.last).as_millis() < 200;
         if !self.tty || soon {
             return;
         }
         (self.last, self.shown) = (now, true);
-        let percent = (bytes.saturating_mul(100)).checked_div(self.bytes_in).unwrap_or(0).min(100);
+        let percent = (bytes.saturating_mul(100))
+            .checked_div(self.bytes_in)
+            .unwrap_or(0)
+            .min(100);
         eprint!("\rskep: {packets} packets, {percent} %\x1b[K");
     }
 
@@ -171,7 +200,10 @@ impl Progress {
 /// Verdicts that came, by name.
 fn verdicts(kinds: &'static [Verdict], report: &Report) -> Vec<(&'static str, u64)> {
     let names = kinds.iter().map(|verdict| verdict.name);
-    names.zip(report.verdicts.iter().copied()).filter(|(_, count)| *count > 0).collect()
+    names
+        .zip(report.verdicts.iter().copied())
+        .filter(|(_, count)| *count > 0)
+        .collect()
 }
 
 fn show(
@@ -183,7 +215,11 @@ fn show(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let seconds = start.elapsed().as_secs_f64();
-    writeln!(out, "{} packets, {} bytes in {seconds:.3} s", report.packets, report.bytes)?;
+    writeln!(
+        out,
+        "{} packets, {} bytes in {seconds:.3} s",
+        report.packets, report.bytes
+    )?;
     for (name, count) in verdicts {
         writeln!(out, "  {name:<12} {count:>10}")?;
     }
@@ -209,8 +245,16 @@ fn show(
     Ok(())
 }
 
-fn show_json(report: &Report, verdicts: &[(&str, u64)], wires: &Wires, out: &mut dyn Write) -> io::Result<()> {
-    let verdicts: Vec<String> = verdicts.iter().map(|(name, count)| format!("{}:{count}", quoted(name))).collect();
+fn show_json(
+    report: &Report,
+    verdicts: &[(&str, u64)],
+    wires: &Wires,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let verdicts: Vec<String> = verdicts
+        .iter()
+        .map(|(name, count)| format!("{}:{count}", quoted(name)))
+        .collect();
     let each = wires.iter().map(|wire| {
         format!(
             "{{\"name\":{},\"ifindex\":{},\"received\":{},\"transmitted\":{},\"redirected\":{}}}",
@@ -222,7 +266,11 @@ fn show_json(report: &Report, verdicts: &[(&str, u64)], wires: &Wires, out: &mut
         )
     });
     let each: Vec<String> = each.collect();
-    let lost: Vec<String> = wires.lost.iter().map(|(why, count)| format!("{}:{count}", quoted(&why.to_string()))).collect();
+    let lost: Vec<String> = wires
+        .lost
+        .iter()
+        .map(|(why, count)| format!("{}:{count}", quoted(&why.to_string())))
+        .collect();
     writeln!(
         out,
         "{{\"packets\":{},\"bytes\":{},\"verdicts\":{{{}}},\"trapped\":{},\"not_fed\":{},\"wires\":[{}],\"lost\":{{{}}}}}",
@@ -238,16 +286,26 @@ fn show_json(report: &Report, verdicts: &[(&str, u64)], wires: &Wires, out: &mut
 
 fn say_what_went_wrong(report: &Report) {
     if let Some((number, unfit)) = &report.first_unfit {
-        eprintln!("skep: {} packets were not fed; the first, packet {number}: {unfit}", report.unfit);
+        eprintln!(
+            "skep: {} packets were not fed; the first, packet {number}: {unfit}",
+            report.unfit
+        );
     }
     if let Some((number, trap)) = report.traps.first() {
-        let more = if report.trapped > 1 { format!(" ({} packets trapped; this was the first)", report.trapped) } else { String::new() };
+        let more = if report.trapped > 1 {
+            format!(" ({} packets trapped; this was the first)", report.trapped)
+        } else {
+            String::new()
+        };
         eprintln!("skep: packet {number}: trap in {trap}{more}");
     }
     for (wire, error) in &report.broken {
         eprintln!("skep: the capture of {wire} broke off: {error}");
     }
     if report.to_cpu > 0 {
-        eprintln!("skep: {} packets were redirected to another CPU: they went on here", report.to_cpu);
+        eprintln!(
+            "skep: {} packets were redirected to another CPU: they went on here",
+            report.to_cpu
+        );
     }
 }

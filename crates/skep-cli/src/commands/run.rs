@@ -107,7 +107,8 @@ impl Screen<'_> {
                 }
             });
             if let Err(error) = result {
-                self.broken.get_or_insert_with(|| io::Error::other(error.to_string()));
+                self.broken
+                    .get_or_insert_with(|| io::Error::other(error.to_string()));
             }
         }
     }
@@ -137,13 +138,19 @@ pub fn run(args: &RunArgs, json: bool) -> Result<u8, Failure> {
     } else if args.pid.is_some() || !args.command.is_empty() {
         Source::Processes
     } else {
-        return Err(Failure::usage("what to run it on? Give `-- COMMAND`, `-p PID`, `--pcap FILE` or `--wire NAME=FILE`"));
+        return Err(Failure::usage(
+            "what to run it on? Give `-- COMMAND`, `-p PID`, `--pcap FILE` or `--wire NAME=FILE`",
+        ));
     };
     leave_out(&mut spec, wanted)?;
 
     let interrupt = Arc::new(AtomicBool::new(false));
-    let stop = Stop::new().map_err(|error| Failure::system(format!("cannot make an eventfd: {error}")))?;
-    let mut builder = Embedded::builder().limits(Limits { insns: args.insns_max, interrupt: Some(interrupt.clone()) });
+    let stop =
+        Stop::new().map_err(|error| Failure::system(format!("cannot make an eventfd: {error}")))?;
+    let mut builder = Embedded::builder().limits(Limits {
+        insns: args.insns_max,
+        interrupt: Some(interrupt.clone()),
+    });
     if let Some(cpus) = args.cpus {
         builder = builder.cpus(cpus);
     }
@@ -151,12 +158,16 @@ pub fn run(args: &RunArgs, json: bool) -> Result<u8, Failure> {
     let object = spec.load(&engine)?;
     let links = attach(&object)?;
     if links.is_empty() {
-        return Err(Failure::usage("none of the object's programs could be attached"));
+        return Err(Failure::usage(
+            "none of the object's programs could be attached",
+        ));
     }
 
     let more_types = |len: usize| {
         let wanted = |name: &str, size: u64| {
-            Schema::is_event_name(name) && usize::try_from(size).is_ok_and(|size| (size..size.saturating_add(8)).contains(&len))
+            Schema::is_event_name(name)
+                && usize::try_from(size)
+                    .is_ok_and(|size| (size..size.saturating_add(8)).contains(&len))
         };
         let (types, found) = skep::obj::dwarf::structs(&bytes, &wanted)?;
         let types = Arc::new(types);
@@ -165,19 +176,31 @@ pub fn run(args: &RunArgs, json: bool) -> Result<u8, Failure> {
     };
     let mut events = Events::new(json, Box::new(more_types));
     for choice in &args.event {
-        let (map, name) = choice.split_once('=').ok_or_else(|| Failure::usage("--event wants MAP=TYPE"))?;
+        let (map, name) = choice
+            .split_once('=')
+            .ok_or_else(|| Failure::usage("--event wants MAP=TYPE"))?;
         object.map(map)?;
         events.force(map, event_schema(&object, name)?);
     }
     let out: Box<dyn Write> = match &args.output {
-        Some(path) => Box::new(BufWriter::new(
-            File::create(path).map_err(|error| Failure::system(format!("cannot write {}: {error}", path.display())))?,
-        )),
+        Some(path) => Box::new(BufWriter::new(File::create(path).map_err(|error| {
+            Failure::system(format!("cannot write {}: {error}", path.display()))
+        })?)),
         None => Box::new(io::LineWriter::new(io::stdout())),
     };
-    let is_buffer = |map: &&Map| matches!(map.def().map_type, MapType::Ringbuf | MapType::PerfEventArray);
+    let is_buffer = |map: &&Map| {
+        matches!(
+            map.def().map_type,
+            MapType::Ringbuf | MapType::PerfEventArray
+        )
+    };
     let buffers = object.maps().iter().filter(is_buffer).cloned().collect();
-    let screen = Rc::new(RefCell::new(Screen { out, events, buffers, broken: None }));
+    let screen = Rc::new(RefCell::new(Screen {
+        out,
+        events,
+        buffers,
+        broken: None,
+    }));
 
     let ended = Ended::watch(stop.clone(), interrupt, deadline)?;
     let status = match wanted {
@@ -188,9 +211,12 @@ pub fn run(args: &RunArgs, json: bool) -> Result<u8, Failure> {
 
     let mut screen = screen.borrow_mut();
     screen.drain();
-    let shown = show_maps(args, &object, json, screen.out.as_mut()).and_then(|()| screen.out.flush());
+    let shown =
+        show_maps(args, &object, json, screen.out.as_mut()).and_then(|()| screen.out.flush());
     match screen.broken.take().map_or(shown, Err) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::system(format!("cannot write results: {error}"))),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::system(format!("cannot write results: {error}")))
+        }
         _ => Ok(status),
     }
 }
@@ -203,8 +229,17 @@ fn leave_out(spec: &mut ObjectSpec, wanted: Source) -> Result<(), Failure> {
         if !program.autoload {
             continue;
         }
-        let hook = Embedded::check_hook(program.program_type, program.attach_type, program.attach_to.as_deref())
-            .map_err(|refusal| skep::Error::from(skep::NotSupported { program: Some(program.name.clone()), ..refusal }))?;
+        let hook = Embedded::check_hook(
+            program.program_type,
+            program.attach_type,
+            program.attach_to.as_deref(),
+        )
+        .map_err(|refusal| {
+            skep::Error::from(skep::NotSupported {
+                program: Some(program.name.clone()),
+                ..refusal
+            })
+        })?;
         let why = if let Some(call) = hook.absent_call() {
             format!("{} has no system call {call}", std::env::consts::ARCH)
         } else {
@@ -224,7 +259,11 @@ fn leave_out(spec: &mut ObjectSpec, wanted: Source) -> Result<(), Failure> {
         left += 1;
     }
     if chosen == 0 {
-        let why = if left == 0 { "the object has no programs to attach" } else { "no program of the object has events here" };
+        let why = if left == 0 {
+            "the object has no programs to attach"
+        } else {
+            "no program of the object has events here"
+        };
         return Err(Failure::usage(why));
     }
     Ok(())
@@ -234,7 +273,12 @@ fn attach(object: &Object) -> Result<Vec<Box<dyn Link>>, Failure> {
     let mut links = Vec::new();
     for program in object.programs() {
         let spec = program.spec();
-        let hook = Embedded::check_hook(spec.program_type, spec.attach_type, spec.attach_to.as_deref()).map_err(skep::Error::from)?;
+        let hook = Embedded::check_hook(
+            spec.program_type,
+            spec.attach_type,
+            spec.attach_to.as_deref(),
+        )
+        .map_err(skep::Error::from)?;
         if hook.source() != Source::Nothing {
             links.push(program.attach(skep::attach::Attach::Auto)?);
         }
@@ -246,7 +290,9 @@ fn attach(object: &Object) -> Result<Vec<Box<dyn Link>>, Failure> {
 fn event_schema(object: &Object, name: &str) -> Result<Schema, Failure> {
     match object.types() {
         Some(types) => Ok(Schema::named(types, name)?),
-        None => Err(Failure::usage("--event: the object has no types; declare the structure in C")),
+        None => Err(Failure::usage(
+            "--event: the object has no types; declare the structure in C",
+        )),
     }
 }
 
@@ -269,13 +315,19 @@ fn processes(
 ) -> Result<u8, Failure> {
     let target = match (args.pid, args.command.split_first()) {
         (Some(pid), _) => Target::Attach(pid),
-        (None, Some((program, rest))) => Target::Launch(Launch::new(program.clone()).args(rest.iter().cloned())),
+        (None, Some((program, rest))) => {
+            Target::Launch(Launch::new(program.clone()).args(rest.iter().cloned()))
+        }
         (None, None) => return Err(Failure::usage("no command")),
     };
     let prints = Rc::new(RefCell::new(Vec::<String>::new()));
     let sink = prints.clone();
     let print: Box<dyn Fn(&str)> = Box::new(move |text| sink.borrow_mut().push(text.to_owned()));
-    let mut observer = PrintingObserver { shower: Shower { screen }, prints, json };
+    let mut observer = PrintingObserver {
+        shower: Shower { screen },
+        prints,
+        json,
+    };
     let outcome = engine.supervise(target, stop, Some(print), &mut observer)?;
     report(&outcome)
 }
@@ -303,7 +355,11 @@ fn report(outcome: &Outcome) -> Result<u8, Failure> {
         eprintln!("skep: {note}");
     }
     for (trap, count) in &outcome.traps {
-        let times = if *count > 1 { format!(" ({count} times; this was the first)") } else { String::new() };
+        let times = if *count > 1 {
+            format!(" ({count} times; this was the first)")
+        } else {
+            String::new()
+        };
         eprintln!("skep: trap in {trap}{times}");
     }
     if !outcome.traps.is_empty() {
@@ -324,7 +380,12 @@ fn show_maps(args: &RunArgs, object: &Object, json: bool, out: &mut dyn Write) -
             false => args.map.iter().any(|name| name == map.name()),
         };
         if wanted && !maps::show(map, json, out)? && !args.map.is_empty() {
-            writeln!(out, "\n{} ({}): empty", map.name(), map.def().map_type.name())?;
+            writeln!(
+                out,
+                "\n{} ({}): empty",
+                map.name(),
+                map.def().map_type.name()
+            )?;
         }
         maps::show_lost(map, json, out)?;
     }
@@ -333,7 +394,9 @@ fn show_maps(args: &RunArgs, object: &Object, json: bool, out: &mut dyn Write) -
 
 /// `10s`, `500ms`, `2m`, `1h`, or a number of seconds.
 fn duration(text: &str) -> Result<Duration, Failure> {
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let scale = match unit {
         "" | "s" => 1.0,
@@ -341,9 +404,17 @@ fn duration(text: &str) -> Result<Duration, Failure> {
         "us" => 1e-6,
         "m" | "min" => 60.0,
         "h" => 3600.0,
-        _ => return Err(Failure::usage(format!("--duration: `{text}` is no time: 10s, 500ms, 2m"))),
+        _ => {
+            return Err(Failure::usage(format!(
+                "--duration: `{text}` is no time: 10s, 500ms, 2m"
+            )));
+        }
     };
-    let seconds = number.parse::<f64>().ok().map(|number| number * scale).filter(|s| s.is_finite() && *s >= 0.0);
+    let seconds = number
+        .parse::<f64>()
+        .ok()
+        .map(|number| number * scale)
+        .filter(|s| s.is_finite() && *s >= 0.0);
     seconds
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
         .ok_or_else(|| Failure::usage(format!("--duration: `{text}` is no time: 10s, 500ms, 2m")))
@@ -358,11 +429,20 @@ pub struct Ended {
 impl Ended {
     /// Ends `stop` on SIGINT, SIGTERM, SIGHUP, or when the time is over; a second signal interrupts a program that does
     /// not end by itself.
-    fn watch(stop: Stop, interrupt: Arc<AtomicBool>, limit: Option<Duration>) -> Result<Ended, Failure> {
+    fn watch(
+        stop: Stop,
+        interrupt: Arc<AtomicBool>,
+        limit: Option<Duration>,
+    ) -> Result<Ended, Failure> {
         let requested = Arc::new(AtomicBool::new(false));
-        let failed = |error: io::Error| Failure::system(format!("cannot watch for signals: {error}"));
+        let failed =
+            |error: io::Error| Failure::system(format!("cannot watch for signals: {error}"));
         let (mut reader, writer) = std::os::unix::net::UnixStream::pair().map_err(failed)?;
-        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
+        for signal in [
+            signal_hook::consts::SIGINT,
+            signal_hook::consts::SIGTERM,
+            signal_hook::consts::SIGHUP,
+        ] {
             let writer = writer.try_clone().map_err(failed)?;
             signal_hook::low_level::pipe::register(signal, writer).map_err(failed)?;
         }
@@ -377,7 +457,11 @@ impl Ended {
                     flag.store(true, Ordering::SeqCst);
                     stop.request();
                 }
-                let wait = if signals == 0 { left.filter(|left| !left.is_zero()) } else { None };
+                let wait = if signals == 0 {
+                    left.filter(|left| !left.is_zero())
+                } else {
+                    None
+                };
                 let _ = reader.set_read_timeout(wait);
                 let mut byte = [0];
                 match io::Read::read(&mut reader, &mut byte) {
@@ -390,16 +474,30 @@ impl Ended {
                             interrupt.store(true, Ordering::SeqCst);
                         }
                     }
-                    Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted) => {}
+                    Err(error)
+                        if matches!(
+                            error.kind(),
+                            io::ErrorKind::WouldBlock
+                                | io::ErrorKind::TimedOut
+                                | io::ErrorKind::Interrupted
+                        ) => {}
                     Err(_) => return,
                 }
             }
         };
-        std::thread::Builder::new().name("skep-signals".to_owned()).stack_size(64 << 10).spawn(watch).map_err(failed)?;
-        Ok(Ended { requested, deadline })
+        std::thread::Builder::new()
+            .name("skep-signals".to_owned())
+            .stack_size(64 << 10)
+            .spawn(watch)
+            .map_err(failed)?;
+        Ok(Ended {
+            requested,
+            deadline,
+        })
     }
 
     pub fn is_requested(&self) -> bool {
-        self.requested.load(Ordering::Relaxed) || self.deadline.is_some_and(|at| Instant::now() >= at)
+        self.requested.load(Ordering::Relaxed)
+            || self.deadline.is_some_and(|at| Instant::now() >= at)
     }
 }

@@ -40,7 +40,13 @@ struct Buffer {
 
 impl<'a> Events<'a> {
     pub fn new(json: bool, more_types: MoreTypes<'a>) -> Events<'a> {
-        Events { json, more_types, buffers: HashMap::new(), shown: None, count: 0 }
+        Events {
+            json,
+            more_types,
+            buffers: HashMap::new(),
+            shown: None,
+            count: 0,
+        }
     }
 
     /// Says what the records of a buffer are.
@@ -52,26 +58,41 @@ impl<'a> Events<'a> {
     pub fn show(&mut self, map: &Map, record: Record<'_>, out: &mut dyn Write) -> io::Result<()> {
         self.count += 1;
         if !self.buffers.contains_key(map.name()) {
-            self.buffers.insert(map.name().to_owned(), Buffer::default());
+            self.buffers
+                .insert(map.name().to_owned(), Buffer::default());
         }
-        let Some(buffer) = self.buffers.get_mut(map.name()) else { return Ok(()) };
+        let Some(buffer) = self.buffers.get_mut(map.name()) else {
+            return Ok(());
+        };
         let value = match buffer.schema_for(map, record.bytes.len(), &self.more_types) {
             Some(schema) => schema.decode(record.bytes),
             None => Value::Bytes(record.bytes.to_vec()),
         };
         if self.json {
-            return writeln!(out, "{{\"map\":{},\"event\":{}}}", value::quoted(map.name()), value::json(&value));
+            return writeln!(
+                out,
+                "{{\"map\":{},\"event\":{}}}",
+                value::quoted(map.name()),
+                value::json(&value)
+            );
         }
         let members = match value {
             Value::Struct(members) => members,
             Value::Bytes(bytes) => vec![("bytes".to_owned(), Value::Bytes(bytes))],
             other => vec![("value".to_owned(), other)],
         };
-        let columns_changed = buffer.columns.len() != members.len() || members.iter().zip(&buffer.columns).any(|(m, c)| m.0 != *c);
-        let cells: Vec<String> = members.iter().map(|(name, value)| cell(name, value)).collect();
+        let columns_changed = buffer.columns.len() != members.len()
+            || members.iter().zip(&buffer.columns).any(|(m, c)| m.0 != *c);
+        let cells: Vec<String> = members
+            .iter()
+            .map(|(name, value)| cell(name, value))
+            .collect();
         if columns_changed {
             buffer.columns = members.iter().map(|(name, _)| name.clone()).collect();
-            buffer.widths = members.iter().map(|(name, value)| name.len().max(usual_width(value))).collect();
+            buffer.widths = members
+                .iter()
+                .map(|(name, value)| name.len().max(usual_width(value)))
+                .collect();
         }
         for (width, cell) in buffer.widths.iter_mut().zip(&cells) {
             *width = (*width).max(cell.chars().count().min(COLUMN_MAX));
@@ -80,7 +101,11 @@ impl<'a> Events<'a> {
             if self.shown.is_some() {
                 writeln!(out)?;
             }
-            let names: Vec<String> = buffer.columns.iter().map(|name| name.to_uppercase()).collect();
+            let names: Vec<String> = buffer
+                .columns
+                .iter()
+                .map(|name| name.to_uppercase())
+                .collect();
             row(out, &names, &buffer.widths, &members)?;
             self.shown = Some(map.name().to_owned());
         }
@@ -99,7 +124,8 @@ impl Buffer {
         let known = self.schema.as_ref().is_some_and(|schema| schema.fits(len));
         if !known && !self.unknown.contains(&len) {
             let found = map.types().and_then(|types| Schema::guess(types, len));
-            let found = found.or_else(|| more_types(len).and_then(|(types, id)| Schema::of(&types, id).ok()));
+            let found = found
+                .or_else(|| more_types(len).and_then(|(types, id)| Schema::of(&types, id).ok()));
             match found {
                 Some(schema) => self.schema = Some(schema),
                 None => self.unknown.push(len),
@@ -118,7 +144,12 @@ fn usual_width(value: &Value) -> usize {
     }
 }
 
-fn row(out: &mut dyn Write, cells: &[String], widths: &[usize], members: &[(String, Value)]) -> io::Result<()> {
+fn row(
+    out: &mut dyn Write,
+    cells: &[String],
+    widths: &[usize],
+    members: &[(String, Value)],
+) -> io::Result<()> {
     let last = cells.len().saturating_sub(1);
     for (index, ((cell, width), (_, value))) in cells.iter().zip(widths).zip(members).enumerate() {
         if index > 0 {

@@ -38,7 +38,10 @@ struct Row {
 }
 
 fn is_per_cpu(map: &Map) -> bool {
-    matches!(map.def().map_type, MapType::PercpuArray | MapType::PercpuHash | MapType::LruPercpuHash)
+    matches!(
+        map.def().map_type,
+        MapType::PercpuArray | MapType::PercpuHash | MapType::LruPercpuHash
+    )
 }
 
 fn is_array(map: &Map) -> bool {
@@ -69,19 +72,31 @@ struct Contents {
 }
 
 fn contents(map: &Map) -> Contents {
-    let mut found = Contents { rows: Vec::new(), zero_elements: 0, error: None };
+    let mut found = Contents {
+        rows: Vec::new(),
+        zero_elements: 0,
+        error: None,
+    };
     let (spec, types) = (map.spec(), map.types().map(|types| types.as_ref()));
     let one = map.def().value_size as usize;
     let stride = one.next_multiple_of(8).max(8);
     for entry in map.entries() {
         match entry {
-            Ok((_, bytes)) if is_array(map) && bytes.iter().all(|&b| b == 0) => found.zero_elements += 1,
+            Ok((_, bytes)) if is_array(map) && bytes.iter().all(|&b| b == 0) => {
+                found.zero_elements += 1
+            }
             Ok((key, bytes)) => {
                 let values = match is_per_cpu(map) {
-                    true => bytes.chunks(stride).map(|b| decode(types, spec.value_type, b.get(..one).unwrap_or(b))).collect(),
+                    true => bytes
+                        .chunks(stride)
+                        .map(|b| decode(types, spec.value_type, b.get(..one).unwrap_or(b)))
+                        .collect(),
                     false => vec![decode(types, spec.value_type, &bytes)],
                 };
-                found.rows.push(Row { key: decode(types, spec.key_type, &key), values });
+                found.rows.push(Row {
+                    key: decode(types, spec.key_type, &key),
+                    values,
+                });
             }
             Err(error) => {
                 found.error = Some(error.to_string());
@@ -111,8 +126,17 @@ pub fn show(map: &Map, as_json: bool, out: &mut dyn Write) -> io::Result<bool> {
     if contents.rows.is_empty() && contents.error.is_none() {
         return Ok(false);
     }
-    writeln!(out, "\n{} ({kind}, {})", map.name(), counted(contents.rows.len(), contents.zero_elements))?;
-    if contents.rows.iter().any(|row| row.values.iter().any(|v| histogram_of(v).is_some())) {
+    writeln!(
+        out,
+        "\n{} ({kind}, {})",
+        map.name(),
+        counted(contents.rows.len(), contents.zero_elements)
+    )?;
+    if contents
+        .rows
+        .iter()
+        .any(|row| row.values.iter().any(|v| histogram_of(v).is_some()))
+    {
         for row in &contents.rows {
             show_histograms(row, out)?;
         }
@@ -126,12 +150,25 @@ pub fn show(map: &Map, as_json: bool, out: &mut dyn Write) -> io::Result<bool> {
 }
 
 fn counted(rows: usize, zero: usize) -> String {
-    let entries = if rows == 1 { "1 entry".to_owned() } else { format!("{rows} entries") };
-    if zero > 0 { format!("{entries}, {zero} more are zero") } else { entries }
+    let entries = if rows == 1 {
+        "1 entry".to_owned()
+    } else {
+        format!("{rows} entries")
+    };
+    if zero > 0 {
+        format!("{entries}, {zero} more are zero")
+    } else {
+        entries
+    }
 }
 
 fn show_json(map: &Map, contents: &Contents, out: &mut dyn Write) -> io::Result<()> {
-    write!(out, "{{\"map\":{},\"type\":{},\"entries\":[", quoted(map.name()), quoted(map.def().map_type.name()))?;
+    write!(
+        out,
+        "{{\"map\":{},\"type\":{},\"entries\":[",
+        quoted(map.name()),
+        quoted(map.def().map_type.name())
+    )?;
     for (index, row) in contents.rows.iter().enumerate() {
         let comma = if index > 0 { "," } else { "" };
         write!(out, "{comma}{{\"key\":{},", json(&row.key))?;
@@ -139,7 +176,11 @@ fn show_json(map: &Map, contents: &Contents, out: &mut dyn Write) -> io::Result<
             let values: Vec<String> = row.values.iter().map(json).collect();
             write!(out, "\"values\":[{}]}}", values.join(","))?;
         } else {
-            write!(out, "\"value\":{}}}", row.values.first().map_or("null".to_owned(), json))?;
+            write!(
+                out,
+                "\"value\":{}}}",
+                row.values.first().map_or("null".to_owned(), json)
+            )?;
         }
     }
     out.write_all(b"]")?;
@@ -170,16 +211,24 @@ fn sum(values: &[Value]) -> Option<Value> {
         })
     };
     let (first, rest) = values.split_first()?;
-    rest.iter().try_fold(first.clone(), |total, value| match (&total, value) {
-        (Value::Struct(a), Value::Struct(b)) if a.len() == b.len() => {
-            let members: Option<Vec<_>> = a.iter().zip(b).map(|(a, b)| Some((a.0.clone(), add(&a.1, &b.1)?))).collect();
-            members.map(Value::Struct)
-        }
-        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
-            a.iter().zip(b).map(|(a, b)| add(a, b)).collect::<Option<Vec<_>>>().map(Value::Array)
-        }
-        (a, b) => add(a, b),
-    })
+    rest.iter()
+        .try_fold(first.clone(), |total, value| match (&total, value) {
+            (Value::Struct(a), Value::Struct(b)) if a.len() == b.len() => {
+                let members: Option<Vec<_>> = a
+                    .iter()
+                    .zip(b)
+                    .map(|(a, b)| Some((a.0.clone(), add(&a.1, &b.1)?)))
+                    .collect();
+                members.map(Value::Struct)
+            }
+            (Value::Array(a), Value::Array(b)) if a.len() == b.len() => a
+                .iter()
+                .zip(b)
+                .map(|(a, b)| add(a, b))
+                .collect::<Option<Vec<_>>>()
+                .map(Value::Array),
+            (a, b) => add(a, b),
+        })
 }
 
 fn show_table(rows: &[Row], out: &mut dyn Write) -> io::Result<()> {
@@ -196,20 +245,30 @@ fn show_table(rows: &[Row], out: &mut dyn Write) -> io::Result<()> {
             }
         }
     }
-    let Some(first) = table.first() else { return Ok(()) };
+    let Some(first) = table.first() else {
+        return Ok(());
+    };
     let names: Vec<String> = first.iter().map(|(name, _)| name.to_uppercase()).collect();
-    let cells: Vec<Vec<String>> = table.iter().map(|row| row.iter().map(|(name, v)| cell(name, v)).collect()).collect();
+    let cells: Vec<Vec<String>> = table
+        .iter()
+        .map(|row| row.iter().map(|(name, v)| cell(name, v)).collect())
+        .collect();
     let mut widths: Vec<usize> = names.iter().map(|name| name.chars().count()).collect();
     for row in &cells {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
     }
-    let number: Vec<bool> = first.iter().map(|(_, v)| matches!(v, Value::Int(_) | Value::Uint(_))).collect();
+    let number: Vec<bool> = first
+        .iter()
+        .map(|(_, v)| matches!(v, Value::Int(_) | Value::Uint(_)))
+        .collect();
     for row in std::iter::once(&names).chain(&cells) {
         let last = row.len().saturating_sub(1);
         for (index, text) in row.iter().enumerate() {
-            let pad = widths.get(index).map_or(0, |width| width.saturating_sub(text.chars().count()));
+            let pad = widths
+                .get(index)
+                .map_or(0, |width| width.saturating_sub(text.chars().count()));
             match (number.get(index).copied().unwrap_or(false), index == last) {
                 (true, _) => write!(out, "  {:pad$}{text}", "")?,
                 (false, true) => write!(out, "  {text}")?,
@@ -223,11 +282,14 @@ fn show_table(rows: &[Row], out: &mut dyn Write) -> io::Result<()> {
 
 /// The member that counts by powers of two, by the name that everybody gives it.
 fn histogram_of(value: &Value) -> Option<(&str, Vec<u128>)> {
-    let Value::Struct(members) = value else { return None };
+    let Value::Struct(members) = value else {
+        return None;
+    };
     members.iter().find_map(|(name, value)| match value {
         Value::Array(slots) if name.contains("slots") || name.contains("hist") => {
             let counts = slots.iter().map(|slot| u128::try_from(slot.as_int()?).ok());
-            Some((name.as_str(), counts.collect::<Option<Vec<_>>>()?)).filter(|(_, counts)| counts.len() > 1)
+            Some((name.as_str(), counts.collect::<Option<Vec<_>>>()?))
+                .filter(|(_, counts)| counts.len() > 1)
         }
         _ => None,
     })
@@ -241,7 +303,12 @@ fn show_histograms(row: &Row, out: &mut dyn Write) -> io::Result<()> {
     let values: &[Value] = total.as_ref().map_or(&row.values, std::slice::from_ref);
     for value in values {
         let Some((histogram, counts)) = histogram_of(value) else {
-            writeln!(out, "  {}: {}", printable(&row.key.to_string()), printable(&value.to_string()))?;
+            writeln!(
+                out,
+                "  {}: {}",
+                printable(&row.key.to_string()),
+                printable(&value.to_string())
+            )?;
             continue;
         };
         let rest: Vec<String> = columns("value", value)
@@ -249,8 +316,17 @@ fn show_histograms(row: &Row, out: &mut dyn Write) -> io::Result<()> {
             .filter(|(name, _)| name != histogram)
             .map(|(name, value)| format!("{name} {}", cell(name, value)))
             .collect();
-        let key: Vec<String> = columns("key", &row.key).iter().map(|(name, value)| format!("{name} {}", cell(name, value))).collect();
-        writeln!(out, "  {}{}{}", key.join(", "), if rest.is_empty() { "" } else { ": " }, rest.join(", "))?;
+        let key: Vec<String> = columns("key", &row.key)
+            .iter()
+            .map(|(name, value)| format!("{name} {}", cell(name, value)))
+            .collect();
+        writeln!(
+            out,
+            "  {}{}{}",
+            key.join(", "),
+            if rest.is_empty() { "" } else { ": " },
+            rest.join(", ")
+        )?;
         bars(&counts, out)?;
     }
     Ok(())
@@ -259,14 +335,26 @@ fn show_histograms(row: &Row, out: &mut dyn Write) -> io::Result<()> {
 fn bars(counts: &[u128], out: &mut dyn Write) -> io::Result<()> {
     let most = counts.iter().copied().max().unwrap_or(0);
     let used = |&(_, count): &(usize, &u128)| *count > 0;
-    let Some((first, _)) = counts.iter().enumerate().find(used) else { return Ok(()) };
-    let last = counts.iter().enumerate().rev().find(used).map_or(first, |(index, _)| index);
+    let Some((first, _)) = counts.iter().enumerate().find(used) else {
+        return Ok(());
+    };
+    let last = counts
+        .iter()
+        .enumerate()
+        .rev()
+        .find(used)
+        .map_or(first, |(index, _)| index);
     for (slot, count) in counts.iter().enumerate().take(last + 1).skip(first) {
         // Slot n counts values from 2^n; slot 0 also counts 0.
         let from = if slot == 0 { 0 } else { 1u128 << slot.min(100) };
         let to = (1u128 << (slot + 1).min(101)) - 1;
         let bar = (count * BAR).checked_div(most).unwrap_or(0);
-        writeln!(out, "  {from:>12} -> {to:<12} {count:>8} |{:<width$}|", "#".repeat(bar as usize), width = BAR as usize)?;
+        writeln!(
+            out,
+            "  {from:>12} -> {to:<12} {count:>8} |{:<width$}|",
+            "#".repeat(bar as usize),
+            width = BAR as usize
+        )?;
     }
     Ok(())
 }
@@ -280,5 +368,9 @@ pub fn show_lost(map: &Map, as_json: bool, out: &mut dyn Write) -> io::Result<()
     if as_json {
         return writeln!(out, "{{\"map\":{},\"lost\":{lost}}}", quoted(map.name()));
     }
-    writeln!(out, "{}: {lost} events were lost: the buffer was full", map.name())
+    writeln!(
+        out,
+        "{}: {lost} events were lost: the buffer was full",
+        map.name()
+    )
 }

@@ -4,11 +4,11 @@ use std::io::{ErrorKind, Write};
 
 use crate::exit::Failure;
 
-pub mod value;
-pub mod maps;
 pub mod events;
 pub mod json;
+pub mod maps;
 pub mod table;
+pub mod value;
 
 /// Writes a result to standard output. A reader that has gone away (`| head`) is no failure.
 pub fn print(text: &str) -> Result<(), Failure> {

@@ -24,7 +24,16 @@ pub fn cell(name: &str, value: &Value) -> String {
 
 /// Whether a member of this name holds what a system call answered.
 fn is_result(name: &str) -> bool {
-    ["ret", "retval", "err", "errno", "error", "result", "return_value"].contains(&name)
+    [
+        "ret",
+        "retval",
+        "err",
+        "errno",
+        "error",
+        "result",
+        "return_value",
+    ]
+    .contains(&name)
 }
 
 /// Control characters escaped, so that no value breaks the table.
@@ -32,7 +41,15 @@ pub fn printable(text: &str) -> String {
     if !text.contains(char::is_control) {
         return text.to_owned();
     }
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+    text.chars()
+        .flat_map(|c| {
+            if c.is_control() {
+                c.escape_default().collect::<Vec<_>>()
+            } else {
+                vec![c]
+            }
+        })
+        .collect()
 }
 
 /// A JSON string.

@@ -68,7 +68,14 @@ impl Builder {
 
     pub fn build(self) -> Embedded {
         let cpus = self.cpus.unwrap_or_else(hook::process::cpus);
-        Embedded { inner: Arc::new(Inner { cpus, limits: self.limits, types: OnceLock::new(), hooks: Mutex::default() }) }
+        Embedded {
+            inner: Arc::new(Inner {
+                cpus,
+                limits: self.limits,
+                types: OnceLock::new(),
+                hooks: Mutex::default(),
+            }),
+        }
     }
 }
 
@@ -87,7 +94,10 @@ impl Embedded {
     }
 
     fn hooks(&self) -> std::sync::MutexGuard<'_, Vec<Hooked>> {
-        self.inner.hooks.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner
+            .hooks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The programs attached now, in the order of attaching.
@@ -125,7 +135,13 @@ const MODELS: &str = "it models: tracepoint/syscalls/sys_enter_* and sys_exit_*,
     xdp, tc and socket filters";
 
 fn refusal(feature: Feature, help: impl Into<String>) -> NotSupported {
-    NotSupported { feature, engine: NAME, program: None, line: None, help: help.into() }
+    NotSupported {
+        feature,
+        engine: NAME,
+        program: None,
+        line: None,
+        help: help.into(),
+    }
 }
 
 impl Engine for Embedded {
@@ -135,13 +151,19 @@ impl Engine for Embedded {
 
     fn supports(&self, feature: &Feature) -> std::result::Result<(), NotSupported> {
         let (known, help) = match feature {
-            Feature::Program(program_type) => (PROGRAM_TYPES.contains(program_type), MODELS.to_owned()),
+            Feature::Program(program_type) => {
+                (PROGRAM_TYPES.contains(program_type), MODELS.to_owned())
+            }
             Feature::Map(map_type) => (skep_vm::map::is_supported(*map_type), map::models()),
             Feature::Helper(id) => (load::has_helper(*id), String::new()),
             Feature::Kfunc(name) => (load::has_kfunc(name), String::new()),
             _ => (false, String::new()),
         };
-        if known { Ok(()) } else { Err(refusal(feature.clone(), help)) }
+        if known {
+            Ok(())
+        } else {
+            Err(refusal(feature.clone(), help))
+        }
     }
 
     fn types(&self) -> Result<Arc<Btf>> {
@@ -157,7 +179,9 @@ impl Engine for Embedded {
             "LINUX_KERNEL_VERSION" => Config::Number(u64::from(KERNEL_VERSION)),
             "LINUX_HAS_BPF_COOKIE" => Config::Number(0),
             "LINUX_HAS_SYSCALL_WRAPPER" => Config::Number(1),
-            "CONFIG_BPF" | "CONFIG_BPF_SYSCALL" | "CONFIG_NET" | "CONFIG_64BIT" | "CONFIG_SMP" => Config::Tristate(b'y'),
+            "CONFIG_BPF" | "CONFIG_BPF_SYSCALL" | "CONFIG_NET" | "CONFIG_64BIT" | "CONFIG_SMP" => {
+                Config::Tristate(b'y')
+            }
             "CONFIG_X86_64" if cfg!(target_arch = "x86_64") => Config::Tristate(b'y'),
             "CONFIG_ARM64" if cfg!(target_arch = "aarch64") => Config::Tristate(b'y'),
             "CONFIG_HZ" => Config::Number(250),
@@ -173,7 +197,12 @@ impl Engine for Embedded {
         self.inner.cpus
     }
 
-    fn create_map(&self, spec: &MapSpec, _types: Option<&Arc<Btf>>, inner: Option<&dyn MapOps>) -> Result<Arc<dyn MapOps>> {
+    fn create_map(
+        &self,
+        spec: &MapSpec,
+        _types: Option<&Arc<Btf>>,
+        inner: Option<&dyn MapOps>,
+    ) -> Result<Arc<dyn MapOps>> {
         map::create(self, spec, inner)
     }
 

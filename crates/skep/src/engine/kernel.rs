@@ -17,7 +17,9 @@ use skep_spec::errno::Errno;
 use skep_spec::map::{MapDef, MapType};
 use skep_spec::program::{AttachType, ProgramType};
 
-use super::{Config, Engine, Feature, LoadedProgram, MapOps, ProgramLoad, Record, RunInput, RunOutput};
+use super::{
+    Config, Engine, Feature, LoadedProgram, MapOps, ProgramLoad, Record, RunInput, RunOutput,
+};
 use crate::attach::Attach;
 use crate::error::{Error, ErrorKind, NotSupported, Result};
 use crate::link::Link;
@@ -50,7 +52,13 @@ impl Kernel {
 
     /// A kernel behind another door, such as a test's.
     pub fn behind(door: Arc<dyn Syscall>) -> Kernel {
-        Kernel { inner: Arc::new(Inner { door, cpus: possible_cpus(), types: OnceLock::new() }) }
+        Kernel {
+            inner: Arc::new(Inner {
+                door,
+                cpus: possible_cpus(),
+                types: OnceLock::new(),
+            }),
+        }
     }
 }
 
@@ -93,8 +101,11 @@ impl Engine for Kernel {
         match name {
             "LINUX_KERNEL_VERSION" => {
                 let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
-                let mut parts = release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse::<u64>().unwrap_or(0));
-                let (major, minor, patch) = (parts.next()?, parts.next()?, parts.next().unwrap_or(0));
+                let mut parts = release
+                    .split(|c: char| !c.is_ascii_digit())
+                    .map(|part| part.parse::<u64>().unwrap_or(0));
+                let (major, minor, patch) =
+                    (parts.next()?, parts.next()?, parts.next().unwrap_or(0));
                 Some(Config::Number(major << 16 | minor << 8 | patch.min(255)))
             }
             "LINUX_HAS_SYSCALL_WRAPPER" => Some(Config::Number(1)),
@@ -109,14 +120,21 @@ impl Engine for Kernel {
             let address = words.next()?;
             (words.nth(1)? == name).then_some(address)
         })?;
-        u64::from_str_radix(address, 16).ok().filter(|&address| address != 0)
+        u64::from_str_radix(address, 16)
+            .ok()
+            .filter(|&address| address != 0)
     }
 
     fn cpus(&self) -> u32 {
         self.inner.cpus
     }
 
-    fn create_map(&self, spec: &MapSpec, _types: Option<&Arc<Btf>>, inner: Option<&dyn MapOps>) -> Result<Arc<dyn MapOps>> {
+    fn create_map(
+        &self,
+        spec: &MapSpec,
+        _types: Option<&Arc<Btf>>,
+        inner: Option<&dyn MapOps>,
+    ) -> Result<Arc<dyn MapOps>> {
         let mut def = spec.def.clone();
         if def.map_type == MapType::PerfEventArray && def.max_entries == 0 {
             def.max_entries = self.inner.cpus;
@@ -124,19 +142,31 @@ impl Engine for Kernel {
         let inner = inner.and_then(|inner| inner.as_any().downcast_ref::<KernelMap>());
         let inner = inner.map(|inner| inner.map.as_fd());
         let map = LinuxMap::create(self.inner.door.as_ref(), &def, inner, None)?;
-        Ok(Arc::new(KernelMap { door: self.inner.door.clone(), map }))
+        Ok(Arc::new(KernelMap {
+            door: self.inner.door.clone(),
+            map,
+        }))
     }
 
     fn load(&self, load: &ProgramLoad<'_>) -> Result<Arc<dyn LoadedProgram>> {
         let code = load.program;
         let mut insns = code.insns.clone();
         for reference in &code.map_refs {
-            let place = insns.get_mut(reference.at..).and_then(|rest| rest.first_chunk_mut::<2>());
+            let place = insns
+                .get_mut(reference.at..)
+                .and_then(|rest| rest.first_chunk_mut::<2>());
             let map = load.maps.get(reference.map.0).and_then(Option::as_ref);
             let map = map.and_then(|map| map.as_any().downcast_ref::<KernelMap>());
             let (Some([first, second]), Some(map)) = (place, map) else {
-                let why = format!("the map of instruction {} is not a map of this engine", reference.at);
-                return Err(ErrorKind::Malformed { program: code.name.clone(), why }.into());
+                let why = format!(
+                    "the map of instruction {} is not a map of this engine",
+                    reference.at
+                );
+                return Err(ErrorKind::Malformed {
+                    program: code.name.clone(),
+                    why,
+                }
+                .into());
             };
             first.imm = map.map.as_fd().as_raw_fd();
             (first.src, second.imm) = match reference.value_offset {
@@ -181,7 +211,8 @@ impl Engine for Kernel {
             engine: NAME,
             program: Some(program.name().to_owned()),
             line: None,
-            help: "this engine loads and test-runs programs so far; attach on the embedded engine".to_owned(),
+            help: "this engine loads and test-runs programs so far; attach on the embedded engine"
+                .to_owned(),
         }
         .into())
     }
@@ -189,10 +220,22 @@ impl Engine for Kernel {
     fn run_once(&self, program: &dyn LoadedProgram, input: &RunInput<'_>) -> Result<RunOutput> {
         let wrong = || {
             let why = "is not loaded on this engine".to_owned();
-            Error::from(ErrorKind::Malformed { program: program.name().to_owned(), why })
+            Error::from(ErrorKind::Malformed {
+                program: program.name().to_owned(),
+                why,
+            })
         };
-        let kernel = program.as_any().downcast_ref::<KernelProgram>().ok_or_else(wrong)?;
-        let run = TestRun { data: input.data, ctx: input.ctx, repeat: input.repeat, data_out_room: 4096, ..TestRun::default() };
+        let kernel = program
+            .as_any()
+            .downcast_ref::<KernelProgram>()
+            .ok_or_else(wrong)?;
+        let run = TestRun {
+            data: input.data,
+            ctx: input.ctx,
+            repeat: input.repeat,
+            data_out_room: 4096,
+            ..TestRun::default()
+        };
         let output = kernel.program.test_run(self.inner.door.as_ref(), &run)?;
         Ok(RunOutput {
             retval: u64::from(output.retval),
@@ -259,7 +302,12 @@ impl MapOps for KernelMap {
         self.map.delete(self.door.as_ref(), key)
     }
 
-    fn lookup_and_delete(&self, key: &[u8], flags: u64, out: &mut Vec<u8>) -> std::result::Result<(), Errno> {
+    fn lookup_and_delete(
+        &self,
+        key: &[u8],
+        flags: u64,
+        out: &mut Vec<u8>,
+    ) -> std::result::Result<(), Errno> {
         *out = self.map.lookup_and_delete(self.door.as_ref(), key, flags)?;
         Ok(())
     }
@@ -281,14 +329,24 @@ impl MapOps for KernelMap {
         0
     }
 
-    fn set_program(&self, index: u32, program: &dyn LoadedProgram) -> std::result::Result<(), Errno> {
-        let program = program.as_any().downcast_ref::<KernelProgram>().ok_or(Errno::EINVAL)?;
+    fn set_program(
+        &self,
+        index: u32,
+        program: &dyn LoadedProgram,
+    ) -> std::result::Result<(), Errno> {
+        let program = program
+            .as_any()
+            .downcast_ref::<KernelProgram>()
+            .ok_or(Errno::EINVAL)?;
         let fd = program.program.as_fd().as_raw_fd();
         self.update(&index.to_ne_bytes(), &fd.to_ne_bytes(), 0)
     }
 
     fn set_map(&self, key: &[u8], map: &dyn MapOps) -> std::result::Result<(), Errno> {
-        let map = map.as_any().downcast_ref::<KernelMap>().ok_or(Errno::EINVAL)?;
+        let map = map
+            .as_any()
+            .downcast_ref::<KernelMap>()
+            .ok_or(Errno::EINVAL)?;
         let fd = map.map.as_fd().as_raw_fd();
         self.update(key, &fd.to_ne_bytes(), 0)
     }

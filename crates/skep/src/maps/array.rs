@@ -20,14 +20,20 @@ impl<V: Plain> TryFrom<Map> for Array<V> {
 
     fn try_from(map: Map) -> Result<Self> {
         map.expect(&[MapType::Array], Some(4), Some(size_of::<V>()))?;
-        Ok(Array { map, types: PhantomData })
+        Ok(Array {
+            map,
+            types: PhantomData,
+        })
     }
 }
 
 impl<V: Plain> Array<V> {
     /// The value at an index, if it is in range.
     pub fn get(&self, index: u32) -> Result<Option<V>> {
-        self.map.get(&index.to_ne_bytes())?.map(|value| read(&self.map, "lookup", &value)).transpose()
+        self.map
+            .get(&index.to_ne_bytes())?
+            .map(|value| read(&self.map, "lookup", &value))
+            .transpose()
     }
 
     /// Sets the value at an index.
@@ -37,7 +43,9 @@ impl<V: Plain> Array<V> {
 
     /// All values, from index 0.
     pub fn values(&self) -> impl Iterator<Item = Result<V>> {
-        self.map.entries().map(|entry| read(&self.map, "lookup", &entry?.1))
+        self.map
+            .entries()
+            .map(|entry| read(&self.map, "lookup", &entry?.1))
     }
 
     /// The number of elements.

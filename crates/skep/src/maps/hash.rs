@@ -19,15 +19,25 @@ impl<K: Plain, V: Plain> TryFrom<Map> for HashMap<K, V> {
     type Error = Error;
 
     fn try_from(map: Map) -> Result<Self> {
-        map.expect(&[MapType::Hash, MapType::LruHash], Some(size_of::<K>()), Some(size_of::<V>()))?;
-        Ok(HashMap { map, types: PhantomData })
+        map.expect(
+            &[MapType::Hash, MapType::LruHash],
+            Some(size_of::<K>()),
+            Some(size_of::<V>()),
+        )?;
+        Ok(HashMap {
+            map,
+            types: PhantomData,
+        })
     }
 }
 
 impl<K: Plain, V: Plain> HashMap<K, V> {
     /// The value of a key, if there is one.
     pub fn get(&self, key: &K) -> Result<Option<V>> {
-        self.map.get(key.as_bytes())?.map(|value| read(&self.map, "lookup", &value)).transpose()
+        self.map
+            .get(key.as_bytes())?
+            .map(|value| read(&self.map, "lookup", &value))
+            .transpose()
     }
 
     /// Sets the value of a key.
@@ -44,7 +54,10 @@ impl<K: Plain, V: Plain> HashMap<K, V> {
     pub fn entries(&self) -> impl Iterator<Item = Result<(K, V)>> {
         self.map.entries().map(|entry| {
             let (key, value) = entry?;
-            Ok((read(&self.map, "lookup", &key)?, read(&self.map, "lookup", &value)?))
+            Ok((
+                read(&self.map, "lookup", &key)?,
+                read(&self.map, "lookup", &value)?,
+            ))
         })
     }
 

@@ -16,7 +16,11 @@ pub struct PerCpu<V>(pub Vec<V>);
 impl<V: Plain> PerCpu<V> {
     fn from_bytes(map: &Map, bytes: &[u8]) -> Result<PerCpu<V>> {
         let stride = size_of::<V>().next_multiple_of(8).max(8);
-        bytes.chunks(stride).map(|one| read(map, "lookup", one.get(..size_of::<V>()).unwrap_or(one))).collect::<Result<_>>().map(PerCpu)
+        bytes
+            .chunks(stride)
+            .map(|one| read(map, "lookup", one.get(..size_of::<V>()).unwrap_or(one)))
+            .collect::<Result<_>>()
+            .map(PerCpu)
     }
 
     fn to_bytes(&self) -> Vec<u8> {
@@ -40,15 +44,25 @@ impl<K: Plain, V: Plain> TryFrom<Map> for PerCpuHashMap<K, V> {
     type Error = Error;
 
     fn try_from(map: Map) -> Result<Self> {
-        map.expect(&[MapType::PercpuHash, MapType::LruPercpuHash], Some(size_of::<K>()), Some(size_of::<V>()))?;
-        Ok(PerCpuHashMap { map, types: PhantomData })
+        map.expect(
+            &[MapType::PercpuHash, MapType::LruPercpuHash],
+            Some(size_of::<K>()),
+            Some(size_of::<V>()),
+        )?;
+        Ok(PerCpuHashMap {
+            map,
+            types: PhantomData,
+        })
     }
 }
 
 impl<K: Plain, V: Plain> PerCpuHashMap<K, V> {
     /// The values of a key, if there are any.
     pub fn get(&self, key: &K) -> Result<Option<PerCpu<V>>> {
-        self.map.get(key.as_bytes())?.map(|bytes| PerCpu::from_bytes(&self.map, &bytes)).transpose()
+        self.map
+            .get(key.as_bytes())?
+            .map(|bytes| PerCpu::from_bytes(&self.map, &bytes))
+            .transpose()
     }
 
     /// Sets the values of a key on all CPUs.
@@ -60,7 +74,10 @@ impl<K: Plain, V: Plain> PerCpuHashMap<K, V> {
     pub fn entries(&self) -> impl Iterator<Item = Result<(K, PerCpu<V>)>> {
         self.map.entries().map(|entry| {
             let (key, values) = entry?;
-            Ok((read(&self.map, "lookup", &key)?, PerCpu::from_bytes(&self.map, &values)?))
+            Ok((
+                read(&self.map, "lookup", &key)?,
+                PerCpu::from_bytes(&self.map, &values)?,
+            ))
         })
     }
 }
@@ -76,14 +93,20 @@ impl<V: Plain> TryFrom<Map> for PerCpuArray<V> {
 
     fn try_from(map: Map) -> Result<Self> {
         map.expect(&[MapType::PercpuArray], Some(4), Some(size_of::<V>()))?;
-        Ok(PerCpuArray { map, types: PhantomData })
+        Ok(PerCpuArray {
+            map,
+            types: PhantomData,
+        })
     }
 }
 
 impl<V: Plain> PerCpuArray<V> {
     /// The values at an index, if it is in range.
     pub fn get(&self, index: u32) -> Result<Option<PerCpu<V>>> {
-        self.map.get(&index.to_ne_bytes())?.map(|bytes| PerCpu::from_bytes(&self.map, &bytes)).transpose()
+        self.map
+            .get(&index.to_ne_bytes())?
+            .map(|bytes| PerCpu::from_bytes(&self.map, &bytes))
+            .transpose()
     }
 
     /// Sets the values at an index on all CPUs.

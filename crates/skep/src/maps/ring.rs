@@ -22,7 +22,10 @@ impl<E: Plain> TryFrom<Map> for RingBuffer<E> {
 
     fn try_from(map: Map) -> Result<Self> {
         map.expect(&[MapType::Ringbuf], None, None)?;
-        Ok(RingBuffer { map, types: PhantomData })
+        Ok(RingBuffer {
+            map,
+            types: PhantomData,
+        })
     }
 }
 
@@ -49,7 +52,10 @@ impl<E: Plain> TryFrom<Map> for PerfBuffer<E> {
 
     fn try_from(map: Map) -> Result<Self> {
         map.expect(&[MapType::PerfEventArray], None, None)?;
-        Ok(PerfBuffer { map, types: PhantomData })
+        Ok(PerfBuffer {
+            map,
+            types: PhantomData,
+        })
     }
 }
 
@@ -71,5 +77,12 @@ fn drain<E: Plain>(map: &Map, mut visit: impl FnMut(&E)) -> Result<usize> {
         Ok((event, _)) => visit(&event),
         Err(_) => short = true,
     })?;
-    if short { Err(map.error("decoding a record shorter than the event type", Errno::EMSGSIZE)) } else { Ok(count) }
+    if short {
+        Err(map.error(
+            "decoding a record shorter than the event type",
+            Errno::EMSGSIZE,
+        ))
+    } else {
+        Ok(count)
+    }
 }

@@ -98,19 +98,31 @@ pub(super) fn recognise(
         }
         Some(ProgramType::RawTracepoint | ProgramType::RawTracepointWritable) => match attach_to {
             None => Ok(Hook::RunOnce),
-            Some(to) => raw_tracepoint_named(to).ok_or_else(|| refusal(named("raw_tracepoint"), MODELS)),
+            Some(to) => {
+                raw_tracepoint_named(to).ok_or_else(|| refusal(named("raw_tracepoint"), MODELS))
+            }
         },
-        Some(ProgramType::Tracing) if attach_type == Some(AttachType::TraceRawTp) => match attach_to {
-            None => Ok(Hook::RunOnce),
-            Some(to) => raw_tracepoint_named(to).ok_or_else(|| refusal(named("tp_btf"), MODELS)),
-        },
-        Some(ProgramType::Tracing) => Err(refusal(named(attach_type.map_or("tracing", AttachType::name)), MODELS)),
+        Some(ProgramType::Tracing) if attach_type == Some(AttachType::TraceRawTp) => {
+            match attach_to {
+                None => Ok(Hook::RunOnce),
+                Some(to) => {
+                    raw_tracepoint_named(to).ok_or_else(|| refusal(named("tp_btf"), MODELS))
+                }
+            }
+        }
+        Some(ProgramType::Tracing) => Err(refusal(
+            named(attach_type.map_or("tracing", AttachType::name)),
+            MODELS,
+        )),
         Some(ProgramType::Xdp) => Ok(Hook::Xdp),
         Some(ProgramType::SchedCls | ProgramType::SchedAct) => Ok(Hook::Tc),
         Some(ProgramType::SocketFilter) => Ok(Hook::SocketFilter),
         Some(program_type) if super::PROGRAM_TYPES.contains(&program_type) => Ok(Hook::RunOnce),
         Some(program_type) => Err(refusal(named(program_type.name()), MODELS)),
-        None => Err(refusal(Feature::Other("a program of unknown type".to_owned()), MODELS)),
+        None => Err(refusal(
+            Feature::Other("a program of unknown type".to_owned()),
+            MODELS,
+        )),
     }
 }
 
@@ -122,8 +134,11 @@ fn tracepoint_named(category: &str, name: &str) -> Option<Hook> {
     if let Some(place) = Place::of_tracepoint(category, name, number) {
         return Some(Hook::Tracepoint(place));
     }
-    let call = name.strip_prefix("sys_enter_").or_else(|| name.strip_prefix("sys_exit_"));
-    call.filter(|_| category == "syscalls").map(|call| Hook::Absent(call.to_owned()))
+    let call = name
+        .strip_prefix("sys_enter_")
+        .or_else(|| name.strip_prefix("sys_exit_"));
+    call.filter(|_| category == "syscalls")
+        .map(|call| Hook::Absent(call.to_owned()))
 }
 
 fn raw_tracepoint_named(name: &str) -> Option<Hook> {
@@ -132,11 +147,23 @@ fn raw_tracepoint_named(name: &str) -> Option<Hook> {
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
-pub(super) fn attach(engine: &Embedded, program: &Arc<dyn LoadedProgram>, to: &Attach) -> Result<Box<dyn Link>> {
-    let wrong = |why: String| Error::from(ErrorKind::Malformed { program: program.name().to_owned(), why });
+pub(super) fn attach(
+    engine: &Embedded,
+    program: &Arc<dyn LoadedProgram>,
+    to: &Attach,
+) -> Result<Box<dyn Link>> {
+    let wrong = |why: String| {
+        Error::from(ErrorKind::Malformed {
+            program: program.name().to_owned(),
+            why,
+        })
+    };
     let embedded = program.as_any().downcast_ref::<EmbeddedProgram>();
     let embedded = embedded.ok_or_else(|| wrong("is not loaded on this engine".to_owned()))?;
-    let named = |refusal: NotSupported| NotSupported { program: Some(program.name().to_owned()), ..refusal };
+    let named = |refusal: NotSupported| NotSupported {
+        program: Some(program.name().to_owned()),
+        ..refusal
+    };
     let (hook, device) = match to {
         Attach::Auto => (embedded.hook().clone(), None),
         Attach::Tracepoint(t) => match tracepoint_named(&t.category, &t.name) {
@@ -152,16 +179,29 @@ pub(super) fn attach(engine: &Embedded, program: &Arc<dyn LoadedProgram>, to: &A
         Attach::SocketFilter(options) => (Hook::SocketFilter, options.device.clone()),
     };
     let fits = match hook {
-        Hook::Tracepoint(_) | Hook::Absent(_) => embedded.program_type() == Some(ProgramType::Tracepoint),
+        Hook::Tracepoint(_) | Hook::Absent(_) => {
+            embedded.program_type() == Some(ProgramType::Tracepoint)
+        }
         Hook::RawTracepoint(_) => !matches!(embedded.hook().source(), Source::Packets),
         Hook::Xdp => embedded.program_type() == Some(ProgramType::Xdp),
-        Hook::Tc => matches!(embedded.program_type(), Some(ProgramType::SchedCls | ProgramType::SchedAct)),
+        Hook::Tc => matches!(
+            embedded.program_type(),
+            Some(ProgramType::SchedCls | ProgramType::SchedAct)
+        ),
         Hook::SocketFilter => embedded.program_type() == Some(ProgramType::SocketFilter),
-        Hook::RunOnce => return Err(wrong("its section does not say where to attach it; say it with Attach".to_owned())),
+        Hook::RunOnce => {
+            return Err(wrong(
+                "its section does not say where to attach it; say it with Attach".to_owned(),
+            ));
+        }
     };
     if !fits {
-        let what = embedded.program_type().map_or("of unknown type", ProgramType::name);
-        return Err(wrong(format!("is a {what} program and cannot be attached to {to}")));
+        let what = embedded
+            .program_type()
+            .map_or("of unknown type", ProgramType::name);
+        return Err(wrong(format!(
+            "is a {what} program and cannot be attached to {to}"
+        )));
     }
     if let Some(call) = hook.absent_call() {
         let place = program.attach_to().unwrap_or(call).to_owned();
@@ -170,7 +210,11 @@ pub(super) fn attach(engine: &Embedded, program: &Arc<dyn LoadedProgram>, to: &A
     }
     if let Some(device) = device {
         let help = "a replay's program sees every wire; attach it without a name".to_owned();
-        return Err(named(refusal(Feature::Other(format!("attaching to {device} alone")), help)).into());
+        return Err(named(refusal(
+            Feature::Other(format!("attaching to {device} alone")),
+            help,
+        ))
+        .into());
     }
     let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
     let target = match to {
@@ -185,7 +229,12 @@ pub(super) fn attach(engine: &Embedded, program: &Arc<dyn LoadedProgram>, to: &A
         attach_type: program.attach_type(),
         flags: embedded.flags(),
     });
-    Ok(Box::new(EmbeddedLink { engine: engine.clone(), id, target, program: program.name().to_owned() }))
+    Ok(Box::new(EmbeddedLink {
+        engine: engine.clone(),
+        id,
+        target,
+        program: program.name().to_owned(),
+    }))
 }
 
 fn describe(program: &dyn LoadedProgram) -> String {

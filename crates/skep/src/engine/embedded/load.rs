@@ -92,8 +92,15 @@ struct Obstacle {
 
 pub(super) fn load(_engine: &Embedded, load: &ProgramLoad<'_>) -> Result<Arc<dyn LoadedProgram>> {
     let code = load.program;
-    let hook = hook::recognise(code.program_type, code.attach_type, code.attach_to.as_deref())
-        .map_err(|refusal| NotSupported { program: Some(code.name.clone()), ..refusal })?;
+    let hook = hook::recognise(
+        code.program_type,
+        code.attach_type,
+        code.attach_to.as_deref(),
+    )
+    .map_err(|refusal| NotSupported {
+        program: Some(code.name.clone()),
+        ..refusal
+    })?;
     let obstacles = obstacles(load);
     let mut poisons = Vec::new();
     if !obstacles.is_empty() {
@@ -112,7 +119,8 @@ pub(super) fn load(_engine: &Embedded, load: &ProgramLoad<'_>) -> Result<Arc<dyn
         poisons.sort();
         poisons.dedup_by_key(|(at, _)| *at);
     }
-    let program = Program::sandboxed(image(load, poisons)?).map_err(|error| explain(code, error))?;
+    let program =
+        Program::sandboxed(image(load, poisons)?).map_err(|error| explain(code, error))?;
     Ok(Arc::new(EmbeddedProgram {
         program,
         hook,
@@ -129,18 +137,30 @@ fn obstacles(load: &ProgramLoad<'_>) -> Vec<Obstacle> {
     let mut found = Vec::new();
     for poison in &code.poisons {
         let help = "its kernel types hold only what it really models; guard the use with bpf_core_field_exists()";
-        found.push(Obstacle { at: poison.at, feature: Feature::Type(poison.reason.clone()), help: help.to_owned() });
+        found.push(Obstacle {
+            at: poison.at,
+            feature: Feature::Type(poison.reason.clone()),
+            help: help.to_owned(),
+        });
     }
     let poisoned = |at: usize| code.poisons.iter().any(|p| p.at == at);
     for (at, insn) in code.insns.iter().enumerate() {
         // A call slot is never the second slot of a ld_imm64: that has code 0.
         if insn.code == CALL && insn.src == 0 && !poisoned(at) && !has_helper(insn.imm as u32) {
-            found.push(Obstacle { at, feature: Feature::Helper(insn.imm as u32), help: String::new() });
+            found.push(Obstacle {
+                at,
+                feature: Feature::Helper(insn.imm as u32),
+                help: String::new(),
+            });
         }
     }
     for (at, name) in load.kfuncs {
         if !has_kfunc(name) {
-            found.push(Obstacle { at: *at, feature: Feature::Kfunc(name.clone()), help: String::new() });
+            found.push(Obstacle {
+                at: *at,
+                feature: Feature::Kfunc(name.clone()),
+                help: String::new(),
+            });
         }
     }
     for reference in &code.map_refs {
@@ -148,9 +168,16 @@ fn obstacles(load: &ProgramLoad<'_>) -> Vec<Obstacle> {
             let missing = load.missing.iter().find(|(map, _)| *map == reference.map.0);
             let (feature, help) = match missing {
                 Some((_, refusal)) => (refusal.feature.clone(), refusal.help.clone()),
-                None => (Feature::Other(format!("map {}", reference.map.0)), String::new()),
+                None => (
+                    Feature::Other(format!("map {}", reference.map.0)),
+                    String::new(),
+                ),
             };
-            found.push(Obstacle { at: reference.at, feature, help });
+            found.push(Obstacle {
+                at: reference.at,
+                feature,
+                help,
+            });
         }
     }
     found
@@ -161,10 +188,21 @@ fn image(load: &ProgramLoad<'_>, poisons: Vec<(usize, String)>) -> Result<Image>
     let mut insns = code.insns.clone();
     let mut maps = Vec::new();
     let mut places: Vec<Option<usize>> = vec![None; load.maps.len()];
-    let malformed = |why: String| Error::from(ErrorKind::Malformed { program: code.name.clone(), why });
+    let malformed = |why: String| {
+        Error::from(ErrorKind::Malformed {
+            program: code.name.clone(),
+            why,
+        })
+    };
     for reference in &code.map_refs {
-        let Some([first, second]) = insns.get_mut(reference.at..).and_then(|rest| rest.first_chunk_mut::<2>()) else {
-            return Err(malformed(format!("the map reference at instruction {} lies outside", reference.at)));
+        let Some([first, second]) = insns
+            .get_mut(reference.at..)
+            .and_then(|rest| rest.first_chunk_mut::<2>())
+        else {
+            return Err(malformed(format!(
+                "the map reference at instruction {} lies outside",
+                reference.at
+            )));
         };
         let Some(map) = load.maps.get(reference.map.0).and_then(Option::as_ref) else {
             // Proven unreachable by the caller.
@@ -186,10 +224,18 @@ fn image(load: &ProgramLoad<'_>, poisons: Vec<(usize, String)>) -> Result<Image>
     for (at, _) in &poisons {
         // The trap stands in `poisons`; the instruction itself must only be valid.
         if let Some(insn) = insns.get_mut(*at).filter(|insn| insn.code == CALL) {
-            *insn = Insn { code: CALL, dst: 0, src: 0, off: 0, imm: 0 };
+            *insn = Insn {
+                code: CALL,
+                dst: 0,
+                src: 0,
+                off: 0,
+                imm: 0,
+            };
         }
     }
-    let layout = code.program_type.map(|program_type| context::for_program(program_type, code.attach_type));
+    let layout = code
+        .program_type
+        .map(|program_type| context::for_program(program_type, code.attach_type));
     Ok(Image {
         name: code.name.clone(),
         insns,
@@ -197,7 +243,11 @@ fn image(load: &ProgramLoad<'_>, poisons: Vec<(usize, String)>) -> Result<Image>
         functions: code
             .functions
             .iter()
-            .map(|f| FnRange { name: f.name.clone(), start: f.start, len: f.len })
+            .map(|f| FnRange {
+                name: f.name.clone(),
+                start: f.start,
+                len: f.len,
+            })
             .collect(),
         lines: lines(code),
         program_type: code.program_type,
@@ -209,7 +259,10 @@ fn image(load: &ProgramLoad<'_>, poisons: Vec<(usize, String)>) -> Result<Image>
 }
 
 fn lines(code: &LinkedProgram) -> Vec<skep_vm::trap::Line> {
-    code.lines.iter().filter_map(|line| line_at(code, line.insn_off as usize)).collect()
+    code.lines
+        .iter()
+        .filter_map(|line| line_at(code, line.insn_off as usize))
+        .collect()
 }
 
 fn explain(code: &LinkedProgram, error: LoadError) -> Error {
@@ -218,7 +271,11 @@ fn explain(code: &LinkedProgram, error: LoadError) -> Error {
         LoadError::UnknownKfunc { pc, name } => (*pc, Feature::Kfunc(name.clone())),
         LoadError::NotSupported { pc, what } => (*pc, Feature::Other(what.clone())),
         LoadError::Malformed { .. } => {
-            return ErrorKind::Malformed { program: code.name.clone(), why: error.to_string() }.into();
+            return ErrorKind::Malformed {
+                program: code.name.clone(),
+                why: error.to_string(),
+            }
+            .into();
         }
     };
     NotSupported {

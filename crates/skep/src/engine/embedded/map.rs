@@ -33,7 +33,11 @@ pub(super) fn models() -> String {
     format!("it models: {}", names.join(", "))
 }
 
-pub(super) fn create(engine: &Embedded, spec: &MapSpec, inner: Option<&dyn MapOps>) -> Result<Arc<dyn MapOps>> {
+pub(super) fn create(
+    engine: &Embedded,
+    spec: &MapSpec,
+    inner: Option<&dyn MapOps>,
+) -> Result<Arc<dyn MapOps>> {
     let mut def = spec.def.clone();
     if !map::is_supported(def.map_type) {
         return Err(refusal(Feature::Map(def.map_type), models()).into());
@@ -67,7 +71,12 @@ pub(super) fn create(engine: &Embedded, spec: &MapSpec, inner: Option<&dyn MapOp
             )),
             _ => None,
         };
-        ErrorKind::Map { map: def.name.clone(), call: "creation", errno, hint }
+        ErrorKind::Map {
+            map: def.name.clone(),
+            call: "creation",
+            errno,
+            hint,
+        }
     })?;
     let one = def.value_size as usize;
     let value_bytes = match def.map_type {
@@ -101,7 +110,12 @@ impl MapOps for EmbeddedMap {
         self.map.delete_user(key)
     }
 
-    fn lookup_and_delete(&self, key: &[u8], flags: u64, out: &mut Vec<u8>) -> std::result::Result<(), Errno> {
+    fn lookup_and_delete(
+        &self,
+        key: &[u8],
+        flags: u64,
+        out: &mut Vec<u8>,
+    ) -> std::result::Result<(), Errno> {
         out.clear();
         self.map.lookup_and_delete(key, flags, out)
     }
@@ -138,16 +152,29 @@ impl MapOps for EmbeddedMap {
         self.map.as_perf().map_or(0, |perf| perf.lost())
     }
 
-    fn set_program(&self, index: u32, program: &dyn LoadedProgram) -> std::result::Result<(), Errno> {
-        let program = program.as_any().downcast_ref::<EmbeddedProgram>().ok_or(Errno::EINVAL)?;
+    fn set_program(
+        &self,
+        index: u32,
+        program: &dyn LoadedProgram,
+    ) -> std::result::Result<(), Errno> {
+        let program = program
+            .as_any()
+            .downcast_ref::<EmbeddedProgram>()
+            .ok_or(Errno::EINVAL)?;
         let slots = self.map.as_prog_array().ok_or(Errno::EINVAL)?;
         slots.set(index, program.program().clone())
     }
 
     fn set_map(&self, key: &[u8], inner: &dyn MapOps) -> std::result::Result<(), Errno> {
-        let inner = inner.as_any().downcast_ref::<EmbeddedMap>().ok_or(Errno::EINVAL)?;
+        let inner = inner
+            .as_any()
+            .downcast_ref::<EmbeddedMap>()
+            .ok_or(Errno::EINVAL)?;
         if let Some(array) = self.map.as_array_of_maps() {
-            let index = key.try_into().map(u32::from_ne_bytes).map_err(|_| Errno::EINVAL)?;
+            let index = key
+                .try_into()
+                .map(u32::from_ne_bytes)
+                .map_err(|_| Errno::EINVAL)?;
             return array.set(index, inner.map.clone());
         }
         let hash = self.map.as_hash_of_maps().ok_or(Errno::EINVAL)?;

@@ -35,7 +35,10 @@ enum Value {
     Unset,
     Constant(u64),
     /// The address of byte `offset` of the value of map `map` (an index into the program's maps).
-    MapValue { map: u32, offset: i64 },
+    MapValue {
+        map: u32,
+        offset: i64,
+    },
     Anything,
 }
 
@@ -64,7 +67,12 @@ const UNKNOWN: Registers = [Value::Anything; 11];
 /// little-endian value of `width` bytes in a map that can never change, or `None`. Both slots of a 16-byte
 /// instruction carry the same mark.
 pub fn reachable(insns: &[Insn], frozen: &dyn Fn(u32, u64, usize) -> Option<u64>) -> Vec<bool> {
-    let mut analysis = Analysis { insns, frozen, states: vec![None; insns.len()], work: Vec::new() };
+    let mut analysis = Analysis {
+        insns,
+        frozen,
+        states: vec![None; insns.len()],
+        work: Vec::new(),
+    };
     let mut entry = UNKNOWN;
     entry[0] = Value::Unset;
     analysis.flow_to(0, &entry);
@@ -89,7 +97,9 @@ struct Analysis<'a> {
 
 impl Analysis<'_> {
     fn flow_to(&mut self, pc: usize, incoming: &Registers) {
-        let Some(slot) = self.states.get_mut(pc) else { return };
+        let Some(slot) = self.states.get_mut(pc) else {
+            return;
+        };
         match slot {
             None => {
                 *slot = Some(Box::new(*incoming));
@@ -117,7 +127,9 @@ impl Analysis<'_> {
     }
 
     fn step(&mut self, pc: usize) {
-        let Some(state) = &self.states[pc] else { return };
+        let Some(state) = &self.states[pc] else {
+            return;
+        };
         let mut regs: Registers = **state;
         let insn = self.insns[pc];
         let (dst, src) = (usize::from(insn.dst), usize::from(insn.src));
@@ -131,9 +143,10 @@ impl Analysis<'_> {
                 let high = self.insns.get(pc + 1).map_or(0, |next| next.imm);
                 regs[dst] = match insn.src {
                     0 => Value::Constant((high as u32 as u64) << 32 | insn.imm as u32 as u64),
-                    PSEUDO_MAP_VALUE | PSEUDO_MAP_IDX_VALUE => {
-                        Value::MapValue { map: insn.imm as u32, offset: i64::from(high as u32) }
-                    }
+                    PSEUDO_MAP_VALUE | PSEUDO_MAP_IDX_VALUE => Value::MapValue {
+                        map: insn.imm as u32,
+                        offset: i64::from(high as u32),
+                    },
                     _ => Value::Anything,
                 };
                 if insn.src == PSEUDO_FUNC {
@@ -170,7 +183,9 @@ impl Analysis<'_> {
     }
 
     fn load(&self, insn: Insn, base: Value) -> Value {
-        let Value::MapValue { map, offset } = base else { return Value::Anything };
+        let Value::MapValue { map, offset } = base else {
+            return Value::Anything;
+        };
         let width = match insn.code & 0x18 {
             0x00 => 4,
             0x08 => 2,
@@ -182,7 +197,9 @@ impl Analysis<'_> {
             MODE_MEMSX => true,
             _ => return Value::Anything,
         };
-        let Ok(at) = u64::try_from(offset + i64::from(insn.off)) else { return Value::Anything };
+        let Ok(at) = u64::try_from(offset + i64::from(insn.off)) else {
+            return Value::Anything;
+        };
         match (self.frozen)(map, at, width) {
             Some(value) if signed => {
                 let shift = 64 - 8 * width as u32;
@@ -225,7 +242,10 @@ impl Analysis<'_> {
                 } else {
                     Some(insn.imm as i64 as u64)
                 };
-                match left.zip(right).and_then(|(a, b)| taken(operation, narrow, a, b)) {
+                match left
+                    .zip(right)
+                    .and_then(|(a, b)| taken(operation, narrow, a, b))
+                {
                     Some(true) => self.jump(pc, i64::from(insn.off), &regs),
                     Some(false) => self.flow_to(pc + 1, &regs),
                     None => {
@@ -239,8 +259,16 @@ impl Analysis<'_> {
 }
 
 fn taken(operation: u8, narrow: bool, a: u64, b: u64) -> Option<bool> {
-    let (ua, ub) = if narrow { (a as u32 as u64, b as u32 as u64) } else { (a, b) };
-    let (sa, sb) = if narrow { (a as i32 as i64, b as i32 as i64) } else { (a as i64, b as i64) };
+    let (ua, ub) = if narrow {
+        (a as u32 as u64, b as u32 as u64)
+    } else {
+        (a, b)
+    };
+    let (sa, sb) = if narrow {
+        (a as i32 as i64, b as i32 as i64)
+    } else {
+        (a as i64, b as i64)
+    };
     Some(match operation {
         0x10 => ua == ub,
         0x20 => ua > ub,
@@ -261,16 +289,25 @@ fn taken(operation: u8, narrow: bool, a: u64, b: u64) -> Option<bool> {
 fn alu(insn: Insn, dst: Value, src: Value) -> Value {
     let wide = insn.code & CLASS_MASK == ALU64;
     let operation = insn.code & 0xf0;
-    let operand =
-        if insn.code & FROM_REGISTER != 0 { src } else { Value::Constant(insn.imm as i64 as u64) };
+    let operand = if insn.code & FROM_REGISTER != 0 {
+        src
+    } else {
+        Value::Constant(insn.imm as i64 as u64)
+    };
     if wide && insn.off == 0 {
         match (operation, dst, operand) {
             (0xb0, _, v @ Value::MapValue { .. }) => return v,
             (0x00, Value::MapValue { map, offset }, Value::Constant(c)) => {
-                return Value::MapValue { map, offset: offset.wrapping_add(c as i64) };
+                return Value::MapValue {
+                    map,
+                    offset: offset.wrapping_add(c as i64),
+                };
             }
             (0x10, Value::MapValue { map, offset }, Value::Constant(c)) => {
-                return Value::MapValue { map, offset: offset.wrapping_sub(c as i64) };
+                return Value::MapValue {
+                    map,
+                    offset: offset.wrapping_sub(c as i64),
+                };
             }
             _ => {}
         }
@@ -279,7 +316,9 @@ fn alu(insn: Insn, dst: Value, src: Value) -> Value {
         return Value::Anything;
     }
     // A sign-extending move keeps its width in `off`.
-    let Some(b) = operand.constant() else { return Value::Anything };
+    let Some(b) = operand.constant() else {
+        return Value::Anything;
+    };
     if operation == 0xb0 {
         let moved = match insn.off {
             0 => b,
@@ -290,8 +329,14 @@ fn alu(insn: Insn, dst: Value, src: Value) -> Value {
         };
         return Value::Constant(if wide { moved } else { moved as u32 as u64 });
     }
-    let Some(a) = dst.constant() else { return Value::Anything };
-    let (shift, a) = if wide { (b & 63, a) } else { (b & 31, a as u32 as u64) };
+    let Some(a) = dst.constant() else {
+        return Value::Anything;
+    };
+    let (shift, a) = if wide {
+        (b & 63, a)
+    } else {
+        (b & 31, a as u32 as u64)
+    };
     let folded = match operation {
         0x00 => a.wrapping_add(b),
         0x10 => a.wrapping_sub(b),

@@ -18,11 +18,21 @@ use crate::error::{Error, ErrorKind, Result};
 /// What the kernel uses when a run is given no packet.
 const EMPTY_PACKET: [u8; 14] = [0; 14];
 
-pub(super) fn run_once(engine: &Embedded, program: &dyn LoadedProgram, input: &RunInput<'_>) -> Result<RunOutput> {
-    let embedded = program.as_any().downcast_ref::<EmbeddedProgram>().ok_or_else(|| {
-        let why = "is not loaded on this engine".to_owned();
-        Error::from(ErrorKind::Malformed { program: program.name().to_owned(), why })
-    })?;
+pub(super) fn run_once(
+    engine: &Embedded,
+    program: &dyn LoadedProgram,
+    input: &RunInput<'_>,
+) -> Result<RunOutput> {
+    let embedded = program
+        .as_any()
+        .downcast_ref::<EmbeddedProgram>()
+        .ok_or_else(|| {
+            let why = "is not loaded on this engine".to_owned();
+            Error::from(ErrorKind::Malformed {
+                program: program.name().to_owned(),
+                why,
+            })
+        })?;
     let Some(program_type) = embedded.program_type() else {
         return flat(engine, embedded, input, input.ctx.to_vec());
     };
@@ -44,20 +54,30 @@ pub(super) fn run_once(engine: &Embedded, program: &dyn LoadedProgram, input: &R
             let layout = context::for_program(program_type, embedded.attach_type());
             match layout.kind {
                 ContextKind::Flat => flat(engine, embedded, input, input.ctx.to_vec()),
-                ContextKind::Converted => Err(wrong(program, "programs of this type cannot be run on an input yet")),
+                ContextKind::Converted => Err(wrong(
+                    program,
+                    "programs of this type cannot be run on an input yet",
+                )),
             }
         }
     }
 }
 
 fn wrong(program: &dyn LoadedProgram, why: impl Into<String>) -> Error {
-    ErrorKind::Input { what: format!("run of `{}`", program.name()), why: why.into() }.into()
+    ErrorKind::Input {
+        what: format!("run of `{}`", program.name()),
+        why: why.into(),
+    }
+    .into()
 }
 
 fn no_data(program: &dyn LoadedProgram, input: &RunInput<'_>) -> Result<()> {
     match input.data.is_empty() {
         true => Ok(()),
-        false => Err(wrong(program, "programs of this type have no packet; give a context")),
+        false => Err(wrong(
+            program,
+            "programs of this type have no packet; give a context",
+        )),
     }
 }
 
@@ -72,23 +92,44 @@ fn repeat(input: &RunInput<'_>, mut run: impl FnMut() -> Result<u64>) -> Result<
     Ok((retval, start.elapsed() / times))
 }
 
-fn flat(engine: &Embedded, program: &EmbeddedProgram, input: &RunInput<'_>, start: Vec<u8>) -> Result<RunOutput> {
+fn flat(
+    engine: &Embedded,
+    program: &EmbeddedProgram,
+    input: &RunInput<'_>,
+    start: Vec<u8>,
+) -> Result<RunOutput> {
     let env = DefaultEnv::new();
     let mut bytes = start.clone();
     let (retval, duration) = repeat(input, || {
         bytes.copy_from_slice(&start);
-        let mut ctx = if bytes.is_empty() { Ctx::None } else { Ctx::Flat(&mut bytes) };
+        let mut ctx = if bytes.is_empty() {
+            Ctx::None
+        } else {
+            Ctx::Flat(&mut bytes)
+        };
         Ok(program.program().run(&mut ctx, &env, engine.limits())?)
     })?;
-    Ok(RunOutput { retval, ctx: bytes, duration, ..RunOutput::default() })
+    Ok(RunOutput {
+        retval,
+        ctx: bytes,
+        duration,
+        ..RunOutput::default()
+    })
 }
 
-fn arguments(engine: &Embedded, program: &EmbeddedProgram, input: &RunInput<'_>) -> Result<RunOutput> {
+fn arguments(
+    engine: &Embedded,
+    program: &EmbeddedProgram,
+    input: &RunInput<'_>,
+) -> Result<RunOutput> {
     /// The most arguments that a raw tracepoint has.
     const ARGUMENTS_MAX: usize = 12;
     let (words, rest) = input.ctx.as_chunks::<8>();
     if !rest.is_empty() || words.len() > ARGUMENTS_MAX {
-        let why = format!("the context is up to {ARGUMENTS_MAX} arguments of 8 bytes; {} bytes were given", input.ctx.len());
+        let why = format!(
+            "the context is up to {ARGUMENTS_MAX} arguments of 8 bytes; {} bytes were given",
+            input.ctx.len()
+        );
         return Err(wrong(program, why));
     }
     let mut start = [0; ARGUMENTS_MAX];
@@ -98,29 +139,52 @@ fn arguments(engine: &Embedded, program: &EmbeddedProgram, input: &RunInput<'_>)
     let env = DefaultEnv::new();
     let (retval, duration) = repeat(input, || {
         let mut arguments = start;
-        Ok(program.program().run(&mut Ctx::Args(&mut arguments), &env, engine.limits())?)
+        Ok(program
+            .program()
+            .run(&mut Ctx::Args(&mut arguments), &env, engine.limits())?)
     })?;
-    Ok(RunOutput { retval, ctx: input.ctx.to_vec(), duration, ..RunOutput::default() })
+    Ok(RunOutput {
+        retval,
+        ctx: input.ctx.to_vec(),
+        duration,
+        ..RunOutput::default()
+    })
 }
 
-fn packet(engine: &Embedded, program: &EmbeddedProgram, hook: PacketHook, input: &RunInput<'_>) -> Result<RunOutput> {
-    let data = if input.data.is_empty() { &EMPTY_PACKET[..] } else { input.data };
+fn packet(
+    engine: &Embedded,
+    program: &EmbeddedProgram,
+    hook: PacketHook,
+    input: &RunInput<'_>,
+) -> Result<RunOutput> {
+    let data = if input.data.is_empty() {
+        &EMPTY_PACKET[..]
+    } else {
+        input.data
+    };
     let env = DefaultEnv::new();
     let port = Port::default();
     let mut ctx = hook.context();
     let load = |ctx: &mut PacketCtx| {
-        hook.load(ctx, data, LinkType::ETHERNET, &port).map_err(|unfit| wrong(program, unfit.to_string()))?;
+        hook.load(ctx, data, LinkType::ETHERNET, &port)
+            .map_err(|unfit| wrong(program, unfit.to_string()))?;
         set_fields(program, ctx, input.ctx)
     };
     let (retval, duration) = repeat(input, || {
         load(&mut ctx)?;
-        Ok(program.program().run(&mut Ctx::Packet(&mut ctx), &env, engine.limits())?)
+        Ok(program
+            .program()
+            .run(&mut Ctx::Packet(&mut ctx), &env, engine.limits())?)
     })?;
     Ok(RunOutput {
         // The kernel's programs answer 32 bits.
         retval: u64::from(retval as u32),
         data: hook.bytes(&ctx).to_vec(),
-        ctx: if input.ctx.is_empty() { Vec::new() } else { fields(&ctx) },
+        ctx: if input.ctx.is_empty() {
+            Vec::new()
+        } else {
+            fields(&ctx)
+        },
         duration,
     })
 }
@@ -130,12 +194,19 @@ fn packet(engine: &Embedded, program: &EmbeddedProgram, hook: PacketHook, input:
 fn set_fields(program: &EmbeddedProgram, packet: &mut PacketCtx, given: &[u8]) -> Result<()> {
     let layout = packet.layout();
     if given.len() > layout.size as usize && given[layout.size as usize..].iter().any(|&b| b != 0) {
-        let why = format!("the context is a struct {} of {} bytes; {} were given", layout.name, layout.size, given.len());
+        let why = format!(
+            "the context is a struct {} of {} bytes; {} were given",
+            layout.name,
+            layout.size,
+            given.len()
+        );
         return Err(wrong(program, why));
     }
     for (slot, field) in layout.fields.iter().enumerate() {
         let (from, len) = (field.offset as usize, (field.size as usize).min(8));
-        let Some(bytes) = given.get(from..from + len) else { continue };
+        let Some(bytes) = given.get(from..from + len) else {
+            continue;
+        };
         let mut value = [0; 8];
         value[..len].copy_from_slice(bytes);
         let value = u64::from_le_bytes(value);

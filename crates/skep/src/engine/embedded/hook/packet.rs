@@ -6,11 +6,11 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-pub use skep_host::packet::{
-    CaptureError, Fate, LinkType, PacketOutcome, PcapngWriter, Reader, Replay, ReplayError, Report, SocketStart, Verdict,
-    Wire, Wires,
-};
 use skep_host::packet::Hook as PacketHook;
+pub use skep_host::packet::{
+    CaptureError, Fate, LinkType, PacketOutcome, PcapngWriter, Reader, Replay, ReplayError, Report,
+    SocketStart, Verdict, Wire, Wires,
+};
 use skep_spec::errno::Errno;
 use skep_spec::program::flags::XDP_HAS_FRAGS;
 use skep_vm::Env;
@@ -36,17 +36,27 @@ impl Embedded {
         let attached = self.attached();
         let packets = |hook: &Hook| matches!(hook, Hook::Xdp | Hook::Tc | Hook::SocketFilter);
         let mut takers = attached.iter().filter(|hooked| packets(&hooked.hook));
-        let input = |why: String| Error::from(ErrorKind::Input { what: "replay".to_owned(), why });
+        let input = |why: String| {
+            Error::from(ErrorKind::Input {
+                what: "replay".to_owned(),
+                why,
+            })
+        };
         let Some(taker) = takers.next() else {
             return Err(input("no program is attached to packets".to_owned()));
         };
         if let Some(second) = takers.next() {
-            let why = format!("`{}` and `{}` are both attached to packets; choose one", taker.name, second.name);
+            let why = format!(
+                "`{}` and `{}` are both attached to packets; choose one",
+                taker.name, second.name
+            );
             return Err(input(why));
         }
         let program_type = taker.program.program_type();
         let frags = taker.flags & XDP_HAS_FRAGS != 0;
-        let hook = program_type.and_then(|program_type| PacketHook::for_program(program_type, taker.attach_type, frags));
+        let hook = program_type.and_then(|program_type| {
+            PacketHook::for_program(program_type, taker.attach_type, frags)
+        });
         let hook = hook.ok_or_else(|| input(format!("`{}` takes no packets", taker.name)))?;
         let mut replay = Replay::new(Arc::clone(&taker.program), hook, env, stop);
         replay.limits = self.limits().clone();

@@ -7,8 +7,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use skep_btf::Btf;
-use skep_host::process::{Event, Hook as Place, Interest, ProcessError, Sink, Supervisor, Tracee, raw_arguments, record};
 pub use skep_host::process::{Counts, Ending, Launch, Stop, Tid, cpus};
+use skep_host::process::{
+    Event, Hook as Place, Interest, ProcessError, Sink, Supervisor, Tracee, raw_arguments, record,
+};
 use skep_spec::errno::Errno;
 use skep_vm::Ctx;
 use skep_vm::program::Limits;
@@ -53,7 +55,11 @@ pub(in crate::engine::embedded) fn types() -> Result<Arc<Btf>> {
     let helpers: Vec<(u32, &str)> = names.map(|helper| (helper.id, helper.name)).collect();
     let types = skep_host::process::embedded_btf(&helpers);
     types.map(Arc::new).map_err(|error| {
-        ErrorKind::Input { what: "the embedded engine's types".to_owned(), why: error.to_string() }.into()
+        ErrorKind::Input {
+            what: "the embedded engine's types".to_owned(),
+            why: error.to_string(),
+        }
+        .into()
     })
 }
 
@@ -126,7 +132,11 @@ struct Runner<'a> {
 }
 
 impl<'a> Runner<'a> {
-    fn new(attached: &'a [Hooked], limits: &'a Limits, observer: &'a mut dyn Observer) -> Runner<'a> {
+    fn new(
+        attached: &'a [Hooked],
+        limits: &'a Limits,
+        observer: &'a mut dyn Observer,
+    ) -> Runner<'a> {
         let mut runner = Runner {
             listeners: Vec::new(),
             enters: HashMap::new(),
@@ -191,7 +201,10 @@ impl Sink for Runner<'_> {
 
 /// Keeps the first trap of each program.
 pub(super) fn count_trap(traps: &mut Vec<(Trap, u64)>, trap: Trap) {
-    match traps.iter_mut().find(|(first, _)| first.program == trap.program) {
+    match traps
+        .iter_mut()
+        .find(|(first, _)| first.program == trap.program)
+    {
         Some((_, count)) => *count += 1,
         None => traps.push((trap, 1)),
     }

@@ -4,7 +4,13 @@ use super::reachable;
 use skep_spec::insn::Insn;
 
 fn insn(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> Insn {
-    Insn { code, dst, src, off, imm }
+    Insn {
+        code,
+        dst,
+        src,
+        off,
+        imm,
+    }
 }
 
 fn exit() -> Insn {
@@ -50,15 +56,27 @@ fn constants_that_differ_between_paths_are_not_constants() {
         insn(0xb7, 0, 0, 0, 7),
         exit(),
     ];
-    assert!(reachable(&program, &|_, _, _| None).iter().all(|&mark| mark));
+    assert!(
+        reachable(&program, &|_, _, _| None)
+            .iter()
+            .all(|&mark| mark)
+    );
 }
 
 #[test]
 fn narrow_compares_look_at_32_bits() {
     // r1 = -1 (64 bits); w1 == 0xffffffff holds, so the fall-through is dead.
-    let program =
-        [insn(0xb7, 1, 0, 0, -1), insn(0x16, 1, 0, 1, -1), insn(0x85, 0, 0, 0, 1), insn(0xb7, 0, 0, 0, 0), exit()];
-    assert_eq!(reachable(&program, &|_, _, _| None), [true, true, false, true, true]);
+    let program = [
+        insn(0xb7, 1, 0, 0, -1),
+        insn(0x16, 1, 0, 1, -1),
+        insn(0x85, 0, 0, 0, 1),
+        insn(0xb7, 0, 0, 0, 0),
+        exit(),
+    ];
+    assert_eq!(
+        reachable(&program, &|_, _, _| None),
+        [true, true, false, true, true]
+    );
 }
 
 #[test]
