@@ -17,12 +17,15 @@ use std::os::unix::fs::FileExt;
 
 const PAGE: usize = 4096;
 
+/// Receives what programs print.
+pub type Print = Box<dyn Fn(&str)>;
+
 /// What all events of a supervisor share.
 pub(crate) struct World {
     pub memory: Memory,
     pub table: Table,
     pub random: Cell<u64>,
-    pub print: Option<Box<dyn Fn(&str)>>,
+    pub print: Option<Print>,
     /// Reads of a task's memory that the kernel forbade (not: that faulted).
     pub refused_reads: Cell<u64>,
     /// process_vm_readv(2) is not to be had here; /proc/PID/mem is read instead.
@@ -79,15 +82,11 @@ pub struct Tracee<'a> {
 }
 
 impl<'a> Tracee<'a> {
-    pub(crate) fn new(
-        world: &'a World,
-        task: &'a TaskState,
-        registers: Option<Registers>,
-    ) -> Tracee<'a> {
+    pub(crate) fn new(world: &'a World, task: &'a TaskState) -> Tracee<'a> {
         Tracee {
             world,
             task,
-            registers: Cell::new(registers),
+            registers: Cell::new(None),
         }
     }
 

@@ -164,7 +164,7 @@ pub(crate) struct Unfilled;
 #[derive(Debug)]
 pub(crate) struct Memory {
     base: *mut u8,
-    regions: [Range<u64>; 1],
+    region: Range<u64>,
     owners: RefCell<Vec<Owner>>,
     free: RefCell<VecDeque<u32>>,
     capacity: usize,
@@ -210,7 +210,7 @@ impl Memory {
                 let start = base as u64;
                 return Ok(Memory {
                     base: base.cast(),
-                    regions: [start..start + size as u64],
+                    region: start..start + size as u64,
                     owners: RefCell::default(),
                     free: RefCell::default(),
                     capacity,
@@ -222,7 +222,7 @@ impl Memory {
     }
 
     pub fn regions(&self) -> &[Range<u64>] {
-        &self.regions
+        std::slice::from_ref(&self.region)
     }
 
     fn at(&self, id: SlotId) -> *mut Slot {
@@ -400,7 +400,7 @@ impl Memory {
 
     /// Which slot an address lies in, and where in it.
     fn locate(&self, address: u64, len: usize) -> Option<(SlotId, usize)> {
-        let offset = address.checked_sub(self.regions[0].start)? as usize;
+        let offset = address.checked_sub(self.region.start)? as usize;
         let (id, within) = (offset / SLOT, offset % SLOT);
         (id < self.owners.borrow().len() && within + len <= SLOT)
             .then_some((SlotId(id as u32), within))
@@ -456,8 +456,8 @@ impl Memory {
         let slot = self.at(id);
         let done = match part {
             Lazy::Registers => registers(tid).map(|registers| {
-                // SAFETY (here and in the arms below): see `add`.
-                unsafe { (*slot).registers = registers }
+                // SAFETY: see `add`.
+                unsafe { (*slot).registers = registers };
             }),
             Lazy::Parent => self.fill_parent(id, tid),
             Lazy::Stat => procfs::stat(tid).map(|stat| {
@@ -489,7 +489,7 @@ impl Memory {
                 }
                 let level = status.pids.len().saturating_sub(1) as u32;
                 // SAFETY: see `add`.
-                unsafe { (*slot).thread_pid = Pid { level, numbers } }
+                unsafe { (*slot).thread_pid = Pid { level, numbers } };
             }),
             // SAFETY: see `add`.
             Lazy::Uts => procfs::namespace(tid, "uts")

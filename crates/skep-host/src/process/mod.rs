@@ -21,7 +21,7 @@ mod types;
 mod wake;
 
 pub use arch::Abi;
-pub use env::{Tracee, cpus};
+pub use env::{Print, Tracee, cpus};
 pub use error::ProcessError;
 pub use event::{CallSet, Event, Interest};
 pub use launch::Launch;

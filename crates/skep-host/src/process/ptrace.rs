@@ -146,7 +146,7 @@ pub fn result(tid: Tid) -> io::Result<i64> {
     Ok(super::arch::result(&registers))
 }
 
-/// Which side of a system call a task stands at.
+/// Which side of a system call a task stands at. `arch` is the audit architecture of the call, whatever mode the task is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     Enter { nr: i64, args: [u64; 6], arch: u32 },

@@ -117,7 +117,7 @@ fn decide(edges: &[u32], first: bool, out: &mut Vec<Classic>) {
     }
     out.append(&mut below);
     // The answer flips at each edge.
-    decide(&edges[middle + 1..], first ^ (middle % 2 == 0), out);
+    decide(&edges[middle + 1..], first ^ middle.is_multiple_of(2), out);
 }
 
 /// Installs the filter for the calling thread and all it will fork. Async-signal-safe: to be called between fork and exec.

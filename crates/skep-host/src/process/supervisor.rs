@@ -6,7 +6,7 @@
 //! filter would fail its calls): it is killed. An attached one is let go as it was found.
 
 use super::arch::{self, Abi, Registers, call};
-use super::env::{Tracee, World};
+use super::env::{Print, Tracee, World};
 use super::event::{Event, Interest};
 use super::launch::Launch;
 use super::notes::Notes;
@@ -175,7 +175,7 @@ impl Supervisor {
     }
 
     /// Receives what programs print with `bpf_trace_printk`.
-    pub fn on_print(&mut self, print: Box<dyn Fn(&str)>) {
+    pub fn on_print(&mut self, print: Print) {
         self.world.print = Some(print);
     }
 
@@ -308,13 +308,7 @@ impl Supervisor {
     }
 
     /// Tells an event to the sink.
-    fn tell<S: Sink + ?Sized>(
-        &mut self,
-        tid: Tid,
-        event: &Event<'_>,
-        registers: Option<Registers>,
-        sink: &mut S,
-    ) {
+    fn tell<S: Sink + ?Sized>(&mut self, tid: Tid, event: &Event<'_>, sink: &mut S) {
         let Some(task) = self.world.table.get(tid) else {
             return;
         };
@@ -329,7 +323,7 @@ impl Supervisor {
             Event::Exit { .. } => &mut self.counts.task_exits,
         };
         *count += 1;
-        sink.event(event, &Tracee::new(&self.world, task, registers));
+        sink.event(event, &Tracee::new(&self.world, task));
     }
 
     /// A new stop: what was read of tasks at an earlier one is old.
@@ -340,15 +334,11 @@ impl Supervisor {
     /// The filter stopped a call before it starts.
     fn on_filter_stop<S: Sink + ?Sized>(&mut self, tid: Tid, sink: &mut S) {
         self.advance();
-        let mut registers = arch::empty_registers();
-        if ptrace::registers(tid, &mut registers).is_err() {
-            self.counts.lost += u64::from(self.world.table.get(tid).is_some());
-            return;
+        // One request tells all; it costs half of fetching the registers, which few programs ask for.
+        match call_start(tid) {
+            Some((nr, args, abi)) => self.on_call_start(tid, nr, args, abi, sink),
+            None => self.counts.lost += u64::from(self.world.table.get(tid).is_some()),
         }
-        let nr = arch::number(&registers);
-        let abi = abi_of(nr, &registers, || ptrace::event_message(tid).ok());
-        let args = arch::arguments(&registers, abi);
-        self.on_call_start(tid, nr, args, abi, Some(registers), sink);
         self.resume(tid, 0);
     }
 
@@ -358,7 +348,6 @@ impl Supervisor {
         nr: i64,
         args: [u64; 6],
         abi: Abi,
-        registers: Option<Registers>,
         sink: &mut S,
     ) {
         let (enter, exit) = if abi == Abi::Native {
@@ -371,12 +360,12 @@ impl Supervisor {
             (self.interest.enter.is_all(), self.interest.exit.is_all())
         };
         let effect = if abi == Abi::Native {
-            self.watch(tid, nr, &args, registers.as_ref())
+            self.watch(tid, nr, &args)
         } else {
             Effect::None
         };
         if enter {
-            self.tell(tid, &Event::SysEnter { nr, args, abi }, registers, sink);
+            self.tell(tid, &Event::SysEnter { nr, args, abi }, sink);
         }
         let Some(task) = self.world.table.get_mut(tid) else {
             return;
@@ -391,17 +380,11 @@ impl Supervisor {
     }
 
     /// What the supervisor itself must know of a call.
-    fn watch(
-        &mut self,
-        tid: Tid,
-        nr: i64,
-        args: &[u64; 6],
-        registers: Option<&Registers>,
-    ) -> Effect {
+    fn watch(&mut self, tid: Tid, nr: i64, args: &[u64; 6]) -> Effect {
         let Some(task) = self.world.table.get(tid) else {
             return Effect::None;
         };
-        let read = Tracee::new(&self.world, task, None);
+        let read = Tracee::new(&self.world, task);
         match nr {
             call::EXECVE | call::EXECVEAT => {
                 let name = if nr == call::EXECVE { args[0] } else { args[1] };
@@ -422,10 +405,8 @@ impl Supervisor {
                     return Effect::None;
                 }
                 let flags = u64::from_ne_bytes(flags);
-                if flags & call::CLONE_UNTRACED != 0
-                    && let Some(registers) = registers
-                {
-                    self.keep_traced(tid, nr, flags, registers);
+                if flags & call::CLONE_UNTRACED != 0 {
+                    self.keep_traced(tid, nr, flags);
                 }
                 Effect::None
             }
@@ -436,8 +417,11 @@ impl Supervisor {
 
     /// A task that nobody traces could not make the calls that its inherited filter stops: clone's flag is dropped, and
     /// clone3, whose flags are in the task's memory, does not exist (libraries fall back to clone).
-    fn keep_traced(&mut self, tid: Tid, nr: i64, flags: u64, registers: &Registers) {
-        let mut changed = *registers;
+    fn keep_traced(&mut self, tid: Tid, nr: i64, flags: u64) {
+        let mut changed = arch::empty_registers();
+        if ptrace::registers(tid, &mut changed).is_err() {
+            return;
+        }
         if nr == call::CLONE {
             arch::set_argument(&mut changed, 0, flags & !call::CLONE_UNTRACED);
         } else {
@@ -485,7 +469,7 @@ impl Supervisor {
             _ => {}
         }
         if report {
-            self.tell(tid, &Event::SysExit { nr, ret, abi }, None, sink);
+            self.tell(tid, &Event::SysExit { nr, ret, abi }, sink);
         }
         if effect == Effect::Exec && ret < 0 && self.launching && tid == self.root {
             // The first execve failed: what follows is the launcher's own end.
@@ -498,12 +482,7 @@ impl Supervisor {
         match ptrace::syscall_side(tid) {
             Ok(Side::Enter { nr, args, arch }) => {
                 self.advance();
-                let abi = match arch::X32_BIT {
-                    _ if arch != arch::AUDIT_ARCH => Abi::Compat,
-                    Some(bit) if nr & i64::from(bit) != 0 => Abi::X32,
-                    _ => Abi::Native,
-                };
-                self.on_call_start(tid, nr, args, abi, None, sink);
+                self.on_call_start(tid, nr, args, abi_of(nr, arch), sink);
             }
             Ok(Side::Exit { ret }) => self.on_call_end(tid, Some(ret), sink),
             Ok(Side::Other) => {}
@@ -552,7 +531,6 @@ impl Supervisor {
                             child_tid: child,
                             thread,
                         },
-                        None,
                         sink,
                     );
                 }
@@ -627,7 +605,6 @@ impl Supervisor {
                     filename: &path,
                     old_tid: former,
                 },
-                None,
                 sink,
             );
         }
@@ -662,7 +639,6 @@ impl Supervisor {
                     code: status,
                     group_dead,
                 },
-                None,
                 sink,
             );
         }
@@ -765,18 +741,31 @@ fn follow_options(interest: &Interest) -> u64 {
         }
 }
 
-fn abi_of(nr: i64, registers: &Registers, message: impl FnOnce() -> Option<u64>) -> Abi {
-    if arch::in_compat_mode(registers) {
-        return Abi::Compat;
+/// The call that a task is about to make. `None` if the task is gone.
+fn call_start(tid: Tid) -> Option<(i64, [u64; 6], Abi)> {
+    match ptrace::syscall_side(tid) {
+        Ok(Side::Enter { nr, args, arch }) => return Some((nr, args, abi_of(nr, arch))),
+        Err(e) if e.raw_os_error() == Some(libc::ESRCH) => return None,
+        _ => {}
     }
-    if arch::X32_BIT.is_some_and(|bit| nr & i64::from(bit) != 0 && nr > 0) {
-        return Abi::X32;
-    }
-    // `int 0x80` in 64-bit code: only the filter's message tells it from `syscall`.
-    if message() == Some(u64::from(seccomp::DATA_FOREIGN)) {
-        Abi::Compat
-    } else {
-        Abi::Native
+    // Kernels before 5.3: the registers, and the filter's message for the ABI (`int 0x80` in 64-bit code looks native).
+    let mut registers: Registers = arch::empty_registers();
+    ptrace::registers(tid, &mut registers).ok()?;
+    let nr = arch::number(&registers);
+    let foreign = ptrace::event_message(tid).ok()? == u64::from(seccomp::DATA_FOREIGN);
+    let abi = match arch::X32_BIT {
+        Some(bit) if foreign && nr & i64::from(bit) != 0 => Abi::X32,
+        _ if foreign => Abi::Compat,
+        _ => Abi::Native,
+    };
+    Some((nr, arch::arguments(&registers, abi), abi))
+}
+
+fn abi_of(nr: i64, arch: u32) -> Abi {
+    match arch::X32_BIT {
+        _ if arch != arch::AUDIT_ARCH => Abi::Compat,
+        Some(bit) if nr & i64::from(bit) != 0 => Abi::X32,
+        _ => Abi::Native,
     }
 }
 
