@@ -18,6 +18,8 @@ use crate::trap::{Trap, TrapCause};
 
 /// Most often that one `may_goto` loop goes round in one frame (`BPF_MAX_LOOPS`).
 pub(crate) const MAY_GOTO_MAX: u32 = 8 * 1024 * 1024;
+/// Addresses below are a null pointer plus an offset.
+pub(crate) const NULL_PAGE: u64 = 4096;
 /// Instructions between two looks at the interrupt flag.
 const SLICE: u64 = 1 << 16;
 
@@ -244,7 +246,12 @@ impl<'p> Machine<'p> {
         addr: u64,
         width: u32,
     ) -> Result<u64, TrapCause> {
-        match self.find(program, addr, u64::from(width), false)? {
+        let found = match self.find(program, addr, u64::from(width), false) {
+            // As the kernel's fault handler has it for null pointers in its structures.
+            Err(_) if program.kernel_pointers && addr < NULL_PAGE => return Ok(0),
+            found => found?,
+        };
+        match found {
             Found::Bytes(range) => {
                 self.memory.remember(&range, false);
                 // SAFETY: `find` said that these bytes may be read.

@@ -265,7 +265,7 @@ impl<'p> Memory<'p> {
     /// Says in words what is at or near `addr`.
     #[cold]
     fn describe(&self, maps: &[&[Arc<dyn Map>]], addr: u64, len: u64, write: bool) -> String {
-        if addr < 4096 {
+        if addr < crate::machine::NULL_PAGE {
             return format!("a null pointer plus {addr}");
         }
         let mut best: Option<(u64, String)> = None;

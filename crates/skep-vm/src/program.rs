@@ -128,6 +128,8 @@ pub struct Program {
     pub(crate) context: ContextIndex,
     /// Whether a flat context may be written.
     pub(crate) flat_writable: bool,
+    /// Whether it may follow pointers between the kernel's structures, of which null ones read as 0.
+    pub(crate) kernel_pointers: bool,
     pub(crate) poisons: Box<[(usize, String)]>,
 }
 

@@ -1103,3 +1103,32 @@ fn every_helper_has_one_number_and_every_kfunc_one_name() {
         );
     }
 }
+
+#[test]
+fn null_pointers_of_kernel_structures_read_as_zero() {
+    let insns = [
+        Insn::mov64_imm(1, 0),
+        Insn::mov64_imm(0, 9),
+        Insn::load(size::DW, 0, 1, 64),
+        EXIT,
+    ];
+    let run = |program_type, insns: &[Insn]| {
+        let program = Program::sandboxed(Image {
+            program_type,
+            ..image(insns)
+        })
+        .expect("loads");
+        program.run(&mut Ctx::None, &FixedEnv::default(), &Limits::default())
+    };
+    assert_eq!(
+        run(Some(skep_spec::program::ProgramType::Tracing), &insns).expect("runs"),
+        0
+    );
+    assert!(run(Some(skep_spec::program::ProgramType::Xdp), &insns).is_err());
+    let store = [
+        Insn::mov64_imm(1, 0),
+        Insn::store_imm(size::DW, 1, 64, 1),
+        EXIT,
+    ];
+    assert!(run(Some(skep_spec::program::ProgramType::Tracing), &store).is_err());
+}

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use skep_spec::context::{Access, ContextKind, ContextLayout, Resolved};
 use skep_spec::insn::{Insn, alu, atomic, class, jmp, mode, pseudo, size, source};
+use skep_spec::program::ProgramType;
 
 use crate::helper::{self, TAIL_CALL};
 use crate::memory::FRAME_BYTES;
@@ -124,6 +125,9 @@ const PURE: &[u32] = &[
     130, 160, 165, 177, 195, 208,
 ];
 
+/// `bpf_get_current_task_btf`, whose answer programs follow without `bpf_probe_read_kernel`.
+const GET_CURRENT_TASK_BTF: u32 = 158;
+
 struct Decoder<'i> {
     image: &'i Image,
     helpers: Vec<(u32, helper::HelperFn)>,
@@ -174,7 +178,11 @@ pub(crate) fn decode(image: Image) -> Result<Program, LoadError> {
             .collect(),
     };
     let mut ops = decoder.operations()?;
-    let helpers = decoder.helpers.into();
+    let helpers: Box<[_]> = decoder.helpers.into();
+    let kernel_pointers = matches!(
+        image.program_type,
+        Some(ProgramType::Tracing | ProgramType::Lsm | ProgramType::StructOps)
+    ) || helpers.iter().any(|(id, _)| *id == GET_CURRENT_TASK_BTF);
     let functions = function::functions(&image, &mut ops)?;
     let flat_writable = image.layout.is_none_or(|layout| {
         layout
@@ -193,6 +201,7 @@ pub(crate) fn decode(image: Image) -> Result<Program, LoadError> {
         layout: image.layout,
         context: image.layout.map(ContextIndex::new).unwrap_or_default(),
         flat_writable,
+        kernel_pointers,
         poisons: image.poisons.into(),
     })
 }
