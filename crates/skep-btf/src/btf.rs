@@ -79,12 +79,12 @@ impl Btf {
     }
 
     /// Every type id but `void`, the base's first.
-    pub fn ids(&self) -> impl ExactSizeIterator<Item = TypeId> + use<> {
+    pub fn ids(&self) -> impl ExactSizeIterator<Item = TypeId> + DoubleEndedIterator + use<> {
         (1..self.len()).map(TypeId)
     }
 
     /// The type ids that are not the base's.
-    pub fn own_ids(&self) -> impl ExactSizeIterator<Item = TypeId> + use<> {
+    pub fn own_ids(&self) -> impl ExactSizeIterator<Item = TypeId> + DoubleEndedIterator + use<> {
         (self.first_id..self.len()).map(TypeId)
     }
 
@@ -103,6 +103,11 @@ impl Btf {
             Some(&bytes) => word(bytes, self.endian),
             None => 0,
         }
+    }
+
+    /// Whether a type has a name, without reading it.
+    fn is_named(&self, id: TypeId) -> bool {
+        matches!(self.record(id), Ok((btf, at)) if id != TypeId::VOID && btf.word(at) != 0)
     }
 
     /// The string at an offset of the string section, the base's strings coming first.
@@ -173,7 +178,7 @@ impl Btf {
             return Ok(Kind::Void);
         }
         let (btf, at) = self.record(id)?;
-        Ok(Header::read(btf, at).kind)
+        Ok(kind_of(btf.word(at + 4)))
     }
 
     /// The name of a type; empty if it has none or does not exist.
@@ -306,12 +311,17 @@ impl<'a> Header<'a> {
         let info = btf.word(at + 4);
         Header {
             name: btf.text(btf.word(at)),
-            kind: Kind::from_number(info >> 24 & 0x1f).unwrap_or(Kind::Void),
+            kind: kind_of(info),
             flag: info >> 31 != 0,
             len: info & 0xffff,
             size: btf.word(at + 8),
         }
     }
+}
+
+/// The kind in a record's second word, which `parse` has checked.
+fn kind_of(info: u32) -> Kind {
+    Kind::from_number(info >> 24 & 0x1f).unwrap_or(Kind::Void)
 }
 
 /// Reads a word in a byte order.

@@ -14,6 +14,7 @@ pub mod format_c;
 pub mod kind;
 pub mod layout;
 pub mod parse_c;
+pub mod split;
 pub mod ty;
 pub mod value;
 

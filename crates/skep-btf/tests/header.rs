@@ -47,7 +47,6 @@ fn compile(clang: &str, name: &str, text: &str) {
 fn asserted(btf: &Btf) -> (String, usize) {
     let mut text = format_c::dump(btf).unwrap();
     let mut asserts = 0;
-    btf.index_names();
     for id in btf.ids() {
         let (word, composite) = match btf.ty(id).unwrap() {
             Ty::Struct(composite) => ("struct", composite),

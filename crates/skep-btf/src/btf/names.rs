@@ -1,28 +1,35 @@
-//! Finding types by name: a few look-ups scan, more of them build an index.
+//! Finding types by name, through two indexes that the first question builds: one of types, one of functions and variables.
 //!
-//! Invariants: results come in ascending id order whichever way was taken; the index is keyed by *essential* names (without a
-//! `___flavour`), so that CO-RE's search and the exact one share it; its chains cannot make building it quadratic.
+//! Invariants: results come in ascending id order; the indexes are keyed by *essential* names (without a `___flavour`), so that
+//! CO-RE's search and the exact one share them; chains are never walked while building, so building takes linear time whatever
+//! the names. Apart, because a kernel has three functions to one type, and most questions are about types: a third of the time.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::Btf;
 use crate::kind::Kind;
 use crate::ty::TypeId;
 
-/// So many names are searched by scanning before an index is built: a scan of a kernel's BTF costs a fraction of the index.
-const SCANS_MAX: u32 = 12;
-
 #[derive(Default)]
 pub(super) struct Names {
-    scans: AtomicU32,
-    index: OnceLock<Index>,
+    types: OnceLock<Index>,
+    objects: OnceLock<Index>,
 }
 
-/// Hash chains over the BTF's own types: `heads` by hash, `next` by type, both hold index + 1.
+/// Hash chains: `heads` by hash and `next` in each entry hold the place of an entry, plus one.
 struct Index {
     heads: Box<[u32]>,
-    next: Box<[u32]>,
+    entries: Box<[Entry]>,
+}
+
+struct Entry {
+    id: TypeId,
+    next: u32,
+}
+
+/// Whether a kind's names are those of functions, variables and sections, rather than of types.
+const fn is_object(kind: Kind) -> bool {
+    matches!(kind, Kind::Func | Kind::Var | Kind::DataSec | Kind::DeclTag)
 }
 
 /// A type's name without its flavour: `task_struct___old` means `task_struct`.
@@ -56,9 +63,11 @@ impl Btf {
         {
             return Some(found);
         }
-        self.own_named(name)
-            .into_iter()
-            .find(|&id| self.kind(id) == Ok(kind))
+        self.matching(is_object(kind), name, |id, found| {
+            found == name && self.kind(id) == Ok(kind)
+        })
+        .first()
+        .copied()
     }
 
     /// All types with this name, of whatever kind, in ascending order of their ids.
@@ -73,92 +82,71 @@ impl Btf {
 
     /// The types of this BTF, not of its base, with exactly this name.
     pub fn own_named(&self, name: &str) -> Vec<TypeId> {
-        self.own_matching(name, |found| found == name)
+        let mut found = self.matching(false, name, |_, found| found == name);
+        found.extend(self.matching(true, name, |_, found| found == name));
+        found.sort_unstable();
+        found
     }
 
-    /// The types of this BTF, not of its base, whose name without its flavour is this name without its flavour.
+    /// The types (not functions or variables) of this BTF, not of its base, whose name without its flavour is this name
+    /// without its flavour.
     pub fn own_essentially_named(&self, name: &str) -> Vec<TypeId> {
         let essential = essential_name(name);
-        self.own_matching(essential, |found| essential_name(found) == essential)
+        self.matching(false, essential, |_, found| {
+            essential_name(found) == essential
+        })
     }
 
-    /// Builds the name index now, if it is not there yet: worthwhile before many look-ups.
-    pub fn index_names(&self) {
-        self.names.index.get_or_init(|| self.build_index());
-    }
-
-    fn own_matching(&self, name: &str, wanted: impl Fn(&str) -> bool) -> Vec<TypeId> {
-        if name.is_empty() || name.as_bytes().contains(&0) {
-            return Vec::new();
-        }
-        let index = match self.names.index.get() {
-            Some(index) => index,
-            None if self.names.scans.fetch_add(1, Ordering::Relaxed) < SCANS_MAX => {
-                return self.scan(name, wanted);
-            }
-            None => self.names.index.get_or_init(|| self.build_index()),
-        };
+    fn matching(
+        &self,
+        objects: bool,
+        name: &str,
+        wanted: impl Fn(TypeId, &str) -> bool,
+    ) -> Vec<TypeId> {
         let mut found = Vec::new();
+        if name.is_empty() {
+            return found;
+        }
+        let index = if objects {
+            &self.names.objects
+        } else {
+            &self.names.types
+        };
+        let index = index.get_or_init(|| self.build_index(objects));
         let bucket = hash(essential_name(name).as_bytes()) as usize & (index.heads.len() - 1);
         let mut at = index.heads[bucket];
-        while at != 0 {
-            let id = TypeId(self.first_id + at - 1);
-            if wanted(self.name(id)) {
-                found.push(id);
+        while let Some(entry) = at
+            .checked_sub(1)
+            .and_then(|at| index.entries.get(at as usize))
+        {
+            if wanted(entry.id, self.name(entry.id)) {
+                found.push(entry.id);
             }
-            at = index.next[at as usize - 1];
+            at = entry.next;
         }
         found
     }
 
-    /// Finds the offsets of matching strings first, then the types that are named by one of them.
-    fn scan(&self, name: &str, wanted: impl Fn(&str) -> bool) -> Vec<TypeId> {
-        let mut offsets = Vec::new();
-        let mut strings = Some(self);
-        while let Some(btf) = strings {
-            let text = btf.raw().get(btf.strings.clone()).unwrap_or_default();
-            for at in memchr::memmem::find_iter(text, name.as_bytes()) {
-                let offset = btf.first_string + at as u32;
-                if btf.string(offset).is_some_and(&wanted) {
-                    offsets.push(offset);
-                }
-            }
-            strings = btf.base.as_deref();
-        }
-        offsets.sort_unstable();
-        let mut found = Vec::new();
-        let (Some(&lowest), Some(&highest)) = (offsets.first(), offsets.last()) else {
-            return found;
-        };
-        let types = self.raw().get(self.types.clone()).unwrap_or_default();
-        for (index, &at) in self.offsets.iter().enumerate() {
-            let Some(&bytes) = types
-                .get(at as usize..)
-                .and_then(|record| record.first_chunk::<4>())
-            else {
-                break;
-            };
-            let offset = super::word(bytes, self.endian);
-            if offset >= lowest && offset <= highest && offsets.binary_search(&offset).is_ok() {
-                found.push(TypeId(self.first_id + index as u32));
-            }
-        }
-        found
-    }
-
-    fn build_index(&self) -> Index {
-        let buckets = (self.offsets.len() / 2 + 1).next_power_of_two();
-        let mut heads = vec![0_u32; buckets].into_boxed_slice();
-        let mut next = vec![0_u32; self.offsets.len()].into_boxed_slice();
+    fn build_index(&self, objects: bool) -> Index {
         // From the last type to the first, so that a chain lists ids in ascending order.
-        for at in (0..self.offsets.len()).rev() {
-            let name = self.name(TypeId(self.first_id + at as u32));
-            if !name.is_empty() {
-                let bucket = hash(essential_name(name).as_bytes()) as usize & (buckets - 1);
-                next[at] = heads[bucket];
-                heads[bucket] = at as u32 + 1;
+        let mut entries = Vec::new();
+        for id in self.own_ids().rev() {
+            let kind = self.kind(id).unwrap_or(Kind::Void);
+            if is_object(kind) == objects && self.is_named(id) {
+                entries.push(Entry { id, next: 0 });
             }
         }
-        Index { heads, next }
+        let buckets = (entries.len() + 1).next_power_of_two();
+        let mut heads = vec![0_u32; buckets].into_boxed_slice();
+        for (at, entry) in entries.iter_mut().enumerate() {
+            let bucket =
+                hash(essential_name(self.name(entry.id)).as_bytes()) as usize & (buckets - 1);
+            entry.next = heads[bucket];
+            heads[bucket] = at as u32 + 1;
+        }
+        Index {
+            heads,
+            entries: entries.into_boxed_slice(),
+        }
     }
 }

@@ -232,10 +232,7 @@ impl<'a> Parser<'a, '_> {
         let (mut is_const, mut is_volatile) = (false, false);
         let mut words: Vec<&str> = Vec::new();
         let mut base = None;
-        loop {
-            let Token::Word(word) = self.peek() else {
-                break;
-            };
+        while let Token::Word(word) = self.peek() {
             match word {
                 "const" => is_const = true,
                 "volatile" => is_volatile = true,
