@@ -24,6 +24,11 @@ pub fn run(root: &Path, args: &[String]) -> Result<(), String> {
         .filter(|target| only.is_empty() || only.contains(target))
     {
         println!("== fuzz {target} for {seconds} s");
+        for kind in ["corpus", "seeds"] {
+            let path = folder.join(kind).join(target);
+            std::fs::create_dir_all(&path)
+                .map_err(|error| format!("{}: {error}", path.display()))?;
+        }
         // Coverage instrumentation through stable flags, so that the one installed toolchain suffices.
         let flags = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
                      -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
