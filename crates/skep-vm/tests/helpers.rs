@@ -395,7 +395,7 @@ fn an_inner_map_is_a_map() {
         EXIT,
     ]);
     assert_eq!(
-        run(insns, &[outer.clone()], &mut memory, &env).expect("no trap"),
+        run(insns, std::slice::from_ref(&outer), &mut memory, &env).expect("no trap"),
         77
     );
     memory[0] = 1;
@@ -458,7 +458,7 @@ fn memory_is_read_from_the_right_space() {
     let world = World {
         user: (user, b"user text\0rest".to_vec()),
         kernel: (kernel, b"kernel\0".to_vec()),
-        regions: vec![kernel..kernel + 7],
+        regions: Vec::from([(kernel..kernel + 7)]),
         ..World::default()
     };
     let mut memory = [0xffu8; 16];
@@ -523,7 +523,7 @@ fn strings_are_terminated_and_counted() {
         // Over a page's end, and without NUL.
         user: (user, b"0123456789".to_vec()),
         kernel: (kernel, b"kernel\0".to_vec()),
-        regions: vec![kernel..kernel + 7],
+        regions: Vec::from([(kernel..kernel + 7)]),
         ..World::default()
     };
     let fault = err(Errno::EFAULT);
@@ -1095,8 +1095,8 @@ fn numbers_are_parsed() {
         let used = helper(id, &args, &[], &mut memory, &world);
         (used, i64::from_ne_bytes(memory[..8].try_into().expect("8")))
     };
-    let einval = (err(Errno::EINVAL), -1);
-    let erange = (err(Errno::ERANGE), -1);
+    let einval = (err(Errno::EINVAL), 0);
+    let erange = (err(Errno::ERANGE), 0);
     for (text, flags, expected) in [
         ("42", 0, (2, 42)),
         ("  -42 x", 0, (5, -42)),

@@ -70,14 +70,10 @@ fn number(
 ) -> Result<u64, Trap> {
     let parsed = parse(call.read(text, len)?, flags)
         .and_then(|(negative, value, used)| Ok((convert(negative, value)?, used)));
-    let out = call.write(to, 8)?;
-    match parsed {
-        Ok((value, used)) => {
-            out.copy_from_slice(&value.to_ne_bytes());
-            Ok(used as u64)
-        }
-        Err(errno) => Ok(failure(errno)),
-    }
+    // What is no number leaves a zero.
+    let value = parsed.map_or(0, |(value, _)| value);
+    call.write(to, 8)?.copy_from_slice(&value.to_ne_bytes());
+    Ok(parsed.map_or_else(failure, |(_, used)| used as u64))
 }
 
 fn strtol(call: &mut Call<'_, '_>, args: [u64; 5]) -> Result<u64, Trap> {

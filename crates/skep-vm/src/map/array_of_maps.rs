@@ -13,8 +13,11 @@ use std::sync::{Arc, RwLock};
 /// Inner maps by key, each with the number that stands for it on the user's side.
 #[derive(Default)]
 pub(super) struct Inner {
-    maps: RwLock<(BTreeMap<Vec<u8>, (u32, Arc<dyn Map>)>, u32)>,
+    maps: RwLock<Numbered>,
 }
+
+/// The maps, and the number last given.
+type Numbered = (BTreeMap<Vec<u8>, (u32, Arc<dyn Map>)>, u32);
 
 impl Inner {
     pub(super) fn get(&self, key: &[u8]) -> Option<Arc<dyn Map>> {

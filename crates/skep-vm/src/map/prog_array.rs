@@ -13,8 +13,11 @@ use std::sync::{Arc, RwLock};
 pub struct ProgArray {
     def: MapDef,
     /// As long as the highest slot ever set needs; with the number that stands for the program on the user's side.
-    slots: RwLock<(Vec<Option<(u32, Arc<Program>)>>, u32)>,
+    slots: RwLock<Numbered>,
 }
+
+/// The programs, and the number last given.
+type Numbered = (Vec<Option<(u32, Arc<Program>)>>, u32);
 
 /// The checks on the definition of arrays whose elements are descriptors in the kernel.
 pub(super) fn check_descriptors(def: &MapDef, extra: u32) -> Result<(), Errno> {
