@@ -3,8 +3,6 @@
 //! A kfunc has no stable number: a call names it through BTF. This table says which names the embedded engine runs;
 //! the kernel engine asks the kernel's own BTF instead.
 
-use crate::limits;
-
 /// A kernel function.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Kfunc {
@@ -15,8 +13,6 @@ pub struct Kfunc {
     /// How many arguments it takes.
     pub args: u8,
 }
-
-const _: () = assert!(limits::MAX_ARGS == 5);
 
 /// Every known one, sorted by name. Source: kernel/bpf/helpers.c and kernel/bpf/cpumask.c of Linux 6.12.
 pub const ALL: &[Kfunc] = &[

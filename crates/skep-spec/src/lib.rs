@@ -3,7 +3,9 @@
 //! Everything here is data or a pure function of its arguments; nothing does I/O. Where a table comes from is said
 //! on top of its file.
 
+pub mod asm;
 pub mod context;
+pub mod disasm;
 pub mod errno;
 pub mod helper;
 pub mod insn;
@@ -11,6 +13,7 @@ pub mod kfunc;
 pub mod limits;
 pub mod malformed;
 pub mod map;
+pub mod opcode;
 pub mod program;
 pub mod section;
 pub mod tracepoint;

@@ -1,0 +1,826 @@
+//! A whole file: directives, blocks, C declarations, and the bodies of functions.
+//!
+//! Invariants: reading goes on after an error, at the next line; a name that is declared twice is an error, and the
+//! first declaration stands. Names that no declaration has are left to the object's builder, which knows about other
+//! objects and the kernel.
+
+use std::collections::HashMap;
+
+use skep_diag::{Diagnostic, Diagnostics, SourceId, Span};
+
+use super::Body;
+use super::file::{
+    Extern, ExternKind, File, Function, Global, Init, Linkage, Map, RawSection, Shape, Slot,
+    Spanned,
+};
+use super::token::{self, Lexed, Token};
+use crate::map::{self, MapType};
+
+/// What is inside the braces of a `.map` or an `inner`.
+const MAP_ATTRIBUTES: &str = "`type`, `key`, `key_size`, `value`, `value_size`, `max_entries`, `flags`, `map_extra`, \
+                              `numa_node`, `pinning`, `inner {`, `[INDEX] = NAME` or `}`";
+
+pub(super) fn file(text: &str, source: SourceId) -> (File, Diagnostics) {
+    let mut parser = Parser {
+        source,
+        text,
+        at: 0,
+        file: File::default(),
+        diagnostics: Diagnostics::new(),
+        section: ".text".to_owned(),
+        function: None,
+        names: HashMap::new(),
+    };
+    while let Some((line, base)) = parser.next_line() {
+        parser.line(line, base);
+    }
+    parser.end_function();
+    (parser.file, parser.diagnostics)
+}
+
+struct Parser<'a> {
+    source: SourceId,
+    text: &'a str,
+    at: usize,
+    file: File,
+    diagnostics: Diagnostics,
+    section: String,
+    function: Option<(Function, Body)>,
+    names: HashMap<String, Span>,
+}
+
+/// A line's tokens and where the line starts.
+struct Tokens<'a> {
+    line: &'a str,
+    base: usize,
+    all: Vec<Lexed<'a>>,
+}
+
+impl<'a> Tokens<'a> {
+    fn token(&self, index: usize) -> Option<&Token<'a>> {
+        self.all.get(index).map(|lexed| &lexed.token)
+    }
+
+    /// The text of the tokens `from..to`, as it is written.
+    fn text(&self, from: usize, to: usize) -> &'a str {
+        match (self.all.get(from), self.all.get(to.wrapping_sub(1))) {
+            (Some(first), Some(last)) if from < to => &self.line[first.start..last.end],
+            _ => "",
+        }
+    }
+}
+
+impl<'a> Parser<'a> {
+    fn next_line(&mut self) -> Option<(&'a str, usize)> {
+        let rest = &self.text[self.at..];
+        if rest.is_empty() {
+            return None;
+        }
+        let length = rest.find('\n').map_or(rest.len(), |end| end + 1);
+        let base = self.at;
+        self.at += length;
+        Some((&rest[..length], base))
+    }
+
+    fn span(&self, tokens: &Tokens<'_>, index: usize) -> Span {
+        let (start, end) = match (tokens.all.get(index), tokens.all.last()) {
+            (Some(lexed), _) => (lexed.start, lexed.end),
+            (None, Some(last)) => (last.end, last.end),
+            (None, None) => (0, 0),
+        };
+        Span::new(
+            self.source,
+            (tokens.base + start) as u32,
+            (tokens.base + end) as u32,
+        )
+    }
+
+    fn error(
+        &mut self,
+        id: &'static str,
+        tokens: &Tokens<'_>,
+        index: usize,
+        headline: impl Into<String>,
+        help: &str,
+    ) {
+        let span = self.span(tokens, index);
+        self.diagnostics
+            .push(Diagnostic::error(id, headline).at(span, "").help(help));
+    }
+
+    /// Lexes a line; a token that is none is reported and gives `None`.
+    fn lex(&mut self, line: &'a str, base: usize) -> Option<Tokens<'a>> {
+        let tokens = Tokens {
+            line,
+            base,
+            all: token::tokens(line),
+        };
+        let bad = tokens
+            .all
+            .iter()
+            .enumerate()
+            .find_map(|(index, lexed)| match lexed.token {
+                Token::Bad(why) => Some((index, why)),
+                _ => None,
+            });
+        if let Some((index, why)) = bad {
+            let span = self.span(&tokens, index);
+            self.diagnostics
+                .push(Diagnostic::error("asm-bad-token", why).at(span, ""));
+            return None;
+        }
+        Some(tokens)
+    }
+
+    fn line(&mut self, line: &'a str, base: usize) {
+        let Some(first) = token::next(line, 0) else {
+            return;
+        };
+        match first.token {
+            Token::Word("struct" | "union" | "enum" | "typedef") => self.c_type(base + first.start),
+            Token::Word(word) if word.starts_with('.') && word != ".slot" => {
+                self.directive(word, line, base)
+            }
+            _ => self.code(line, base),
+        }
+    }
+
+    fn code(&mut self, line: &str, base: usize) {
+        if self.function.is_none() {
+            let span = Span::new(
+                self.source,
+                base as u32,
+                (base + line.trim_end().len()) as u32,
+            );
+            self.begin_function("main".to_owned(), span, Linkage::Global, None);
+        }
+        if let Some((_, body)) = &mut self.function {
+            body.line(line, base, &mut self.diagnostics);
+        }
+    }
+
+    fn begin_function(
+        &mut self,
+        name: String,
+        span: Span,
+        linkage: Linkage,
+        prototype: Option<String>,
+    ) {
+        self.end_function();
+        self.declare(&name, span);
+        let function = Function {
+            name,
+            span,
+            section: self.section.clone(),
+            linkage,
+            prototype,
+            insns: Vec::new(),
+            spans: Vec::new(),
+            refs: Vec::new(),
+            core: Vec::new(),
+            lines: Vec::new(),
+            labels: Vec::new(),
+        };
+        self.function = Some((function, Body::new(self.source)));
+    }
+
+    fn end_function(&mut self) {
+        let Some((mut function, mut body)) = self.function.take() else {
+            return;
+        };
+        body.finish(&mut self.diagnostics);
+        function.insns = body.insns;
+        function.spans = body.spans;
+        function.refs = body.refs;
+        function.core = body.core;
+        function.lines = body.lines;
+        function.labels = body.labels;
+        if function.insns.is_empty() {
+            self.diagnostics.push(
+                Diagnostic::error(
+                    "asm-empty-function",
+                    format!("function `{}` has no instructions", function.name),
+                )
+                .at(function.span, "")
+                .help("a function ends with `exit`"),
+            );
+        }
+        self.file.functions.push(function);
+    }
+
+    /// Notes a name; says so if it was there before.
+    fn declare(&mut self, name: &str, span: Span) -> bool {
+        if let Some(&before) = self.names.get(name) {
+            self.diagnostics.push(
+                Diagnostic::error(
+                    "asm-duplicate-name",
+                    format!("`{name}` is already declared"),
+                )
+                .and_at(before, "first here")
+                .at(span, "and again here")
+                .help("rename one of them"),
+            );
+            return false;
+        }
+        self.names.insert(name.to_owned(), span);
+        true
+    }
+
+    /// A C declaration, up to the `;` outside of all braces.
+    fn c_type(&mut self, start: usize) {
+        self.end_function();
+        let bytes = self.text.as_bytes();
+        let mut at = start;
+        let mut depth = 0i32;
+        while at < bytes.len() {
+            let rest = &bytes[at..];
+            if rest.starts_with(b"//") {
+                at += rest.iter().position(|&c| c == b'\n').unwrap_or(rest.len());
+                continue;
+            }
+            if rest.starts_with(b"/*") {
+                at += rest
+                    .windows(2)
+                    .skip(2)
+                    .position(|c| c == b"*/")
+                    .map_or(rest.len(), |end| end + 4);
+                continue;
+            }
+            match bytes[at] {
+                b'{' => depth += 1,
+                b'}' => depth -= 1,
+                b';' if depth <= 0 => {
+                    at += 1;
+                    let span = Span::new(self.source, start as u32, at as u32);
+                    self.file.types.push(Spanned {
+                        value: self.text[start..at].to_owned(),
+                        span,
+                    });
+                    // What follows on the line is read as a line of its own.
+                    self.at = at;
+                    return;
+                }
+                _ => {}
+            }
+            at += 1;
+        }
+        let span = Span::new(self.source, start as u32, (start + 1) as u32);
+        self.diagnostics.push(
+            Diagnostic::error("asm-open-type", "this C declaration does not end")
+                .at(span, "begins here")
+                .help("end it with `;`"),
+        );
+        self.at = self.text.len();
+    }
+
+    fn directive(&mut self, word: &str, line: &'a str, base: usize) {
+        let Some(tokens) = self.lex(line, base) else {
+            return;
+        };
+        match word {
+            ".section" => {
+                self.end_function();
+                match tokens.all.as_slice() {
+                    [_, Lexed { token: Token::Text(name), .. }] => {
+                        self.section = String::from_utf8_lossy(name).into_owned();
+                    }
+                    [_, Lexed { token: Token::Word(name), .. }] => self.section = (*name).to_owned(),
+                    _ => self.error(
+                        "asm-bad-directive",
+                        &tokens,
+                        1,
+                        "`.section` takes one name",
+                        "write it in quotes: `.section \"xdp\"`",
+                    ),
+                }
+            }
+            ".license" => match tokens.all.as_slice() {
+                [_, Lexed { token: Token::Text(name), .. }] => {
+                    let value = String::from_utf8_lossy(name).into_owned();
+                    self.file.license = Some(Spanned { value, span: self.span(&tokens, 1) });
+                }
+                _ => self.error(
+                    "asm-bad-directive",
+                    &tokens,
+                    1,
+                    "`.license` takes one string",
+                    "write it in quotes: `.license \"GPL\"`",
+                ),
+            },
+            ".version" => match tokens.all.as_slice() {
+                [_, Lexed { token: Token::Number(value), .. }] if *value <= u64::from(u32::MAX) => {
+                    let span = self.span(&tokens, 1);
+                    self.file.kernel_version = Some(Spanned { value: *value as u32, span });
+                }
+                _ => self.error(
+                    "asm-bad-directive",
+                    &tokens,
+                    1,
+                    "`.version` takes one number",
+                    "write the kernel's version code: `.version 0x60c00`",
+                ),
+            },
+            ".function" => self.function(&tokens),
+            ".map" => self.map(&tokens),
+            ".global" => self.global(&tokens),
+            ".extern" => self.external(&tokens),
+            ".raw" => self.raw(&tokens),
+            _ => self.error(
+                "asm-unknown-directive",
+                &tokens,
+                0,
+                format!("there is no directive `{word}`"),
+                "use .section, .function, .map, .global, .extern, .license, .version, .raw or .slot",
+            ),
+        }
+    }
+
+    fn function(&mut self, tokens: &Tokens<'_>) {
+        let (linkage, from) = match tokens.token(1) {
+            Some(Token::Word("static")) => (Linkage::Static, 2),
+            Some(Token::Word("weak")) => (Linkage::Weak, 2),
+            Some(Token::Word("global")) => (Linkage::Global, 2),
+            _ => (Linkage::Global, 1),
+        };
+        let paren =
+            (from..tokens.all.len()).find(|&index| tokens.token(index) == Some(&Token::Sign("(")));
+        let name_at = match paren {
+            Some(paren) if paren > from => paren - 1,
+            None if tokens.all.len() == from + 1 => from,
+            _ => usize::MAX,
+        };
+        let Some(Token::Word(name)) = tokens.token(name_at) else {
+            self.error(
+                "asm-bad-directive",
+                tokens,
+                from,
+                "`.function` takes a name or a C prototype",
+                "write `.function handle` or `.function int handle(struct xdp_md *ctx)`",
+            );
+            return;
+        };
+        let prototype = paren.map(|_| tokens.text(from, tokens.all.len()).to_owned());
+        let (name, span) = ((*name).to_owned(), self.span(tokens, name_at));
+        self.begin_function(name, span, linkage, prototype);
+    }
+
+    fn map(&mut self, tokens: &Tokens<'_>) {
+        self.end_function();
+        let (Some(Token::Word(name)), Some(Token::Sign("{")), 3) =
+            (tokens.token(1), tokens.token(2), tokens.all.len())
+        else {
+            self.error(
+                "asm-bad-directive",
+                tokens,
+                1,
+                "`.map` takes a name and `{`, with one attribute a line after it",
+                "write `.map counts {`",
+            );
+            return;
+        };
+        let span = self.span(tokens, 1);
+        let name = (*name).to_owned();
+        if let Some(map) = self.map_body(name, span)
+            && self.declare(&map.name, span)
+        {
+            self.file.maps.push(map);
+        }
+    }
+
+    /// The lines up to `}`. `None` if the kind is missing or the block does not end.
+    fn map_body(&mut self, name: String, span: Span) -> Option<Map> {
+        // `inner { inner {` ... : the kernel allows one level, so deeper ones are an error, not a recursion.
+        let mut stack: Vec<(Map, Option<MapType>)> = vec![(blank_map(name, span), None)];
+        loop {
+            let Some((line, base)) = self.next_line() else {
+                self.diagnostics.push(
+                    Diagnostic::error("asm-open-block", "this block does not end")
+                        .at(span, "begins here")
+                        .help("end it with a line `}`"),
+                );
+                return None;
+            };
+            let Some(tokens) = self.lex(line, base) else {
+                continue;
+            };
+            match tokens.token(0) {
+                None => {}
+                Some(Token::Sign("}")) => {
+                    let (mut map, map_type) = stack.pop()?;
+                    match map_type {
+                        Some(map_type) => map.map_type = map_type,
+                        None => {
+                            self.diagnostics.push(
+                                Diagnostic::error("asm-map-without-type", "this map has no type")
+                                    .at(map.span, "")
+                                    .help("add a line such as `type hash`"),
+                            );
+                        }
+                    }
+                    match stack.last_mut() {
+                        Some((outer, _)) => outer.inner = Some(Box::new(map)),
+                        None => return map_type.map(|_| map),
+                    }
+                }
+                Some(Token::Word("inner")) if tokens.token(1) == Some(&Token::Sign("{")) => {
+                    if stack.len() > 1 {
+                        self.error(
+                            "asm-nested-inner",
+                            &tokens,
+                            0,
+                            "an inner map cannot hold maps",
+                            "a map of maps has one level",
+                        );
+                    }
+                    if stack.len() > 8 {
+                        return None;
+                    }
+                    stack.push((blank_map(String::new(), self.span(&tokens, 0)), None));
+                }
+                Some(_) => {
+                    let (map, map_type) = stack.last_mut()?;
+                    if let Err((index, headline)) = map_attribute(map, map_type, &tokens) {
+                        let help = format!("a map's lines are {MAP_ATTRIBUTES}");
+                        self.error("asm-bad-map-attribute", &tokens, index, headline, &help);
+                    } else if let Some(slot) = map.slots.last_mut()
+                        && slot.span == Span::default()
+                    {
+                        let lexed = &tokens.all[4];
+                        slot.span = Span::new(
+                            self.source,
+                            (base + lexed.start) as u32,
+                            (base + lexed.end) as u32,
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    fn global(&mut self, tokens: &Tokens<'_>) {
+        self.end_function();
+        let section = match tokens.token(1) {
+            Some(Token::Word(section)) if section.starts_with('.') => (*section).to_owned(),
+            Some(Token::Text(section)) => String::from_utf8_lossy(section).into_owned(),
+            _ => {
+                self.error(
+                    "asm-bad-directive",
+                    tokens,
+                    1,
+                    "`.global` takes a section first",
+                    "write `.global .rodata u64 limit = 10`, or .data or .bss",
+                );
+                return;
+            }
+        };
+        let is_static = tokens.token(2) == Some(&Token::Word("static"));
+        let from = if is_static { 3 } else { 2 };
+        let equals =
+            (from..tokens.all.len()).find(|&index| tokens.token(index) == Some(&Token::Sign("=")));
+        let end = equals.unwrap_or(tokens.all.len());
+        let Some((name, name_at)) = declared_name(tokens, from, end) else {
+            self.error(
+                "asm-bad-directive",
+                tokens,
+                from,
+                "`.global` takes a C declaration after the section",
+                "write `.global .data u32 table[4]`",
+            );
+            return;
+        };
+        let span = self.span(tokens, name_at);
+        let mut value = None;
+        if let Some(equals) = equals {
+            match init(tokens, equals + 1, 0) {
+                Ok((read, after)) if after == tokens.all.len() => value = Some(read),
+                Ok((_, at)) | Err(at) => {
+                    self.error(
+                        "asm-bad-value",
+                        tokens,
+                        at,
+                        "this is not a value",
+                        "write a number, a string, `{ a, b }`, `&name` or `bytes \"00ff\"`",
+                    );
+                    return;
+                }
+            }
+        }
+        if self.declare(&name, span) {
+            let declaration = tokens.text(from, end).to_owned();
+            self.file.globals.push(Global {
+                name,
+                span,
+                section,
+                is_static,
+                declaration,
+                value,
+            });
+        }
+    }
+
+    fn external(&mut self, tokens: &Tokens<'_>) {
+        self.end_function();
+        let weak = tokens.token(1) == Some(&Token::Word("weak"));
+        let at = if weak { 2 } else { 1 };
+        let kind = match tokens.token(at) {
+            Some(Token::Word("kconfig")) => Some(ExternKind::Kconfig),
+            Some(Token::Word("ksym")) => Some(ExternKind::Ksym),
+            Some(Token::Word("kfunc")) => Some(ExternKind::Kfunc),
+            _ => None,
+        };
+        let name = declared_name(tokens, at + 1, tokens.all.len());
+        let (Some(kind), Some((name, name_at))) = (kind, name) else {
+            self.error(
+                "asm-bad-directive",
+                tokens,
+                if kind.is_some() { at + 1 } else { at },
+                "`.extern` takes `kconfig`, `ksym` or `kfunc` and a C declaration",
+                "write `.extern kconfig u32 CONFIG_HZ`",
+            );
+            return;
+        };
+        let span = self.span(tokens, name_at);
+        if self.declare(&name, span) {
+            let declaration = tokens.text(at + 1, tokens.all.len()).to_owned();
+            self.file.externs.push(Extern {
+                name,
+                span,
+                kind,
+                weak,
+                declaration,
+            });
+        }
+    }
+
+    fn raw(&mut self, tokens: &Tokens<'_>) {
+        self.end_function();
+        let name = match tokens.token(1) {
+            Some(Token::Word(name)) => (*name).to_owned(),
+            Some(Token::Text(name)) => String::from_utf8_lossy(name).into_owned(),
+            _ => String::new(),
+        };
+        if name.is_empty() || tokens.token(2) != Some(&Token::Sign("{")) || tokens.all.len() != 3 {
+            self.error(
+                "asm-bad-directive",
+                tokens,
+                1,
+                "`.raw` takes a section's name and `{`, with lines of hex digits after it",
+                "write `.raw \".BTF\" {`",
+            );
+            return;
+        }
+        let span = self.span(tokens, 1);
+        let mut digits: Vec<u8> = Vec::new();
+        let mut sound = true;
+        loop {
+            let Some((line, base)) = self.next_line() else {
+                self.diagnostics.push(
+                    Diagnostic::error("asm-open-block", "this block does not end")
+                        .at(span, "begins here")
+                        .help("end it with a line `}`"),
+                );
+                return;
+            };
+            if line.trim() == "}" {
+                break;
+            }
+            for (at, c) in line.bytes().enumerate() {
+                match (c as char).to_digit(16) {
+                    Some(digit) => digits.push(digit as u8),
+                    None if c.is_ascii_whitespace() => {}
+                    None if sound => {
+                        sound = false;
+                        let at = (base + at) as u32;
+                        self.diagnostics.push(
+                            Diagnostic::error("asm-bad-hex", "not a hex digit")
+                                .at(Span::new(self.source, at, at + 1), "")
+                                .help("a block of bytes holds two hex digits a byte, and blanks"),
+                        );
+                    }
+                    None => {}
+                }
+            }
+        }
+        if !digits.len().is_multiple_of(2) && sound {
+            self.diagnostics.push(
+                Diagnostic::error("asm-bad-hex", "the number of hex digits is odd")
+                    .at(span, "")
+                    .help("a byte takes two digits"),
+            );
+        }
+        let bytes = digits
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .map(|&[high, low]| high << 4 | low)
+            .collect();
+        self.file.raw.push(RawSection { name, span, bytes });
+    }
+}
+
+fn blank_map(name: String, span: Span) -> Map {
+    Map {
+        name,
+        span,
+        map_type: MapType::Hash,
+        key: Shape::None,
+        value: Shape::None,
+        max_entries: 0,
+        flags: 0,
+        map_extra: 0,
+        numa_node: None,
+        pin_by_name: false,
+        inner: None,
+        slots: Vec::new(),
+    }
+}
+
+/// Reads one line of a map; on error says which token is wrong and why.
+fn map_attribute(
+    map: &mut Map,
+    map_type: &mut Option<MapType>,
+    tokens: &Tokens<'_>,
+) -> Result<(), (usize, String)> {
+    let count = tokens.all.len();
+    let number = |index: usize| match tokens.token(index) {
+        Some(Token::Number(value)) => {
+            u32::try_from(*value).map_err(|_| (index, "more than 32 bits".to_owned()))
+        }
+        _ => Err((index, "a number belongs here".to_owned())),
+    };
+    let only = |wanted: usize| {
+        if count > wanted {
+            Err((wanted, "nothing belongs here".to_owned()))
+        } else {
+            Ok(())
+        }
+    };
+    if tokens.token(0) == Some(&Token::Sign("[")) {
+        let index = number(1)?;
+        let (Some(Token::Sign("]")), Some(Token::Sign("="))) = (tokens.token(2), tokens.token(3))
+        else {
+            return Err((2, "an element is written `[INDEX] = NAME`".to_owned()));
+        };
+        let Some(Token::Word(target)) = tokens.token(4) else {
+            return Err((4, "the name of a map or a function belongs here".to_owned()));
+        };
+        only(5)?;
+        map.slots.push(Slot {
+            index,
+            target: (*target).to_owned(),
+            span: Span::default(),
+        });
+        return Ok(());
+    }
+    let Some(Token::Word(word)) = tokens.token(0) else {
+        return Err((0, "no attribute begins like this".to_owned()));
+    };
+    let c_type = || match tokens.text(1, count) {
+        "" => Err((1, "a C type belongs here".to_owned())),
+        text => Ok(Shape::Type(text.to_owned())),
+    };
+    match *word {
+        "type" => {
+            let Some(Token::Word(name)) = tokens.token(1) else {
+                return Err((1, "a kind of map belongs here".to_owned()));
+            };
+            *map_type = Some(
+                MapType::by_name(name)
+                    .ok_or_else(|| (1, format!("there is no kind of map `{name}`")))?,
+            );
+            only(2)?;
+        }
+        "key" => map.key = c_type()?,
+        "value" => map.value = c_type()?,
+        "key_size" | "value_size" | "max_entries" | "numa_node" => {
+            let value = number(1)?;
+            only(2)?;
+            match *word {
+                "key_size" => map.key = Shape::Size(value),
+                "value_size" => map.value = Shape::Size(value),
+                "max_entries" => map.max_entries = value,
+                _ => map.numa_node = Some(value),
+            }
+        }
+        "map_extra" => {
+            let Some(Token::Number(value)) = tokens.token(1) else {
+                return Err((1, "a number belongs here".to_owned()));
+            };
+            only(2)?;
+            map.map_extra = *value;
+        }
+        "pinning" => match tokens.token(1) {
+            Some(Token::Word("by_name")) if count == 2 => map.pin_by_name = true,
+            Some(Token::Word("none")) if count == 2 => map.pin_by_name = false,
+            _ => return Err((1, "pinning is `by_name` or `none`".to_owned())),
+        },
+        "flags" => map.flags = flags(tokens)?,
+        _ => return Err((0, format!("a map has no attribute `{word}`"))),
+    }
+    Ok(())
+}
+
+fn flags(tokens: &Tokens<'_>) -> Result<u32, (usize, String)> {
+    let mut flags = 0;
+    for (index, lexed) in tokens.all.iter().enumerate().skip(1) {
+        match &lexed.token {
+            Token::Number(value) if index % 2 == 1 => {
+                flags |=
+                    u32::try_from(*value).map_err(|_| (index, "more than 32 bits".to_owned()))?;
+            }
+            Token::Word(name) if index % 2 == 1 => {
+                let known = map::flags::ALL.iter().find(|(_, known)| known == name);
+                flags |= known
+                    .ok_or_else(|| (index, format!("there is no map flag `{name}`")))?
+                    .0;
+            }
+            Token::Sign("|") if index % 2 == 0 => {}
+            _ => {
+                return Err((
+                    index,
+                    "flags are names or numbers with `|` between".to_owned(),
+                ));
+            }
+        }
+    }
+    if tokens.all.len().is_multiple_of(2) {
+        Ok(flags)
+    } else {
+        Err((tokens.all.len(), "a flag belongs here".to_owned()))
+    }
+}
+
+/// The name that a C declaration declares: the word before `(`, or the last one outside of brackets.
+fn declared_name(tokens: &Tokens<'_>, from: usize, to: usize) -> Option<(String, usize)> {
+    let mut found = None;
+    let mut depth = 0;
+    for index in from..to.min(tokens.all.len()) {
+        match tokens.token(index)? {
+            Token::Word(word) if depth == 0 => found = Some(((*word).to_owned(), index)),
+            Token::Sign("[") => depth += 1,
+            Token::Sign("]") => depth -= 1,
+            Token::Sign("(") if found.is_some() => break,
+            _ => {}
+        }
+    }
+    // A lone word is a type without a name.
+    found.filter(|&(_, index)| index > from)
+}
+
+/// How deep the braces of a value may go.
+const MAX_DEPTH: usize = 32;
+
+/// A value and the token after it; the token that is wrong on error.
+fn init(tokens: &Tokens<'_>, at: usize, depth: usize) -> Result<(Init, usize), usize> {
+    match tokens.token(at) {
+        Some(Token::Number(value)) => Ok((Init::Number((*value).into()), at + 1)),
+        Some(Token::Sign("-")) => match tokens.token(at + 1) {
+            Some(Token::Number(value)) => Ok((Init::Number(-i128::from(*value)), at + 2)),
+            _ => Err(at + 1),
+        },
+        Some(Token::Sign("&")) => match tokens.token(at + 1) {
+            Some(Token::Word(name)) => Ok((Init::Address((*name).to_owned()), at + 2)),
+            _ => Err(at + 1),
+        },
+        Some(Token::Word("true")) => Ok((Init::Number(1), at + 1)),
+        Some(Token::Word("false")) => Ok((Init::Number(0), at + 1)),
+        Some(Token::Text(text)) => Ok((Init::Text(text.clone()), at + 1)),
+        Some(Token::Word("bytes")) => {
+            let Some(Token::Text(text)) = tokens.token(at + 1) else {
+                return Err(at + 1);
+            };
+            let digits: Option<Vec<u8>> = text
+                .iter()
+                .filter(|c| !c.is_ascii_whitespace())
+                .map(|&c| (c as char).to_digit(16).map(|digit| digit as u8))
+                .collect();
+            let digits = digits
+                .filter(|digits| digits.len().is_multiple_of(2))
+                .ok_or(at + 1)?;
+            let bytes = digits
+                .as_chunks::<2>()
+                .0
+                .iter()
+                .map(|&[high, low]| high << 4 | low)
+                .collect();
+            Ok((Init::Bytes(bytes), at + 2))
+        }
+        Some(Token::Sign("{")) if depth < MAX_DEPTH => {
+            let mut list = Vec::new();
+            let mut at = at + 1;
+            loop {
+                if tokens.token(at) == Some(&Token::Sign("}")) {
+                    return Ok((Init::List(list), at + 1));
+                }
+                let (value, after) = init(tokens, at, depth + 1)?;
+                list.push(value);
+                at = match tokens.token(after) {
+                    Some(Token::Sign(",")) => after + 1,
+                    Some(Token::Sign("}")) => after,
+                    _ => return Err(after),
+                };
+            }
+        }
+        _ => Err(at),
+    }
+}
