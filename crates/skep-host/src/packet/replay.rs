@@ -608,3 +608,6 @@ impl Recorder {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
