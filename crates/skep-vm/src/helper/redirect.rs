@@ -118,24 +118,28 @@ fn entry_kind(map: &dyn Map) -> Option<EntryKind> {
     }
 }
 
-/// An entry as the kernel sees it: a slot whose first word is zero is empty.
+/// The entry of a key. An interface's or queue's word is never zero; an entry without a program has none in its second.
 fn entry(map: &dyn Map, kind: EntryKind, key: u32, cpu: u32) -> Option<RedirectEntry> {
     let value = map.lookup(&key.to_ne_bytes(), cpu)?;
-    let word = |at: usize| {
-        // SAFETY: a map's lookup points to `value_size` bytes of a value that stays as long as the map, and `at + 4` is
-        // within them; other threads may store to it, one aligned word at a time.
-        u32::from_ne_bytes(unsafe { value.as_ptr().add(at).cast::<[u8; 4]>().read_volatile() })
+    let word = |at: u32| {
+        if at + 4 > map.def().value_size {
+            return 0;
+        }
+        // SAFETY: a lookup answers the address of `value_size` bytes that stay readable as long as the map lives, and the
+        // word lies within them; another thread's store to it may be seen or not.
+        u32::from_ne_bytes(unsafe {
+            value
+                .as_ptr()
+                .add(at as usize)
+                .cast::<[u8; 4]>()
+                .read_volatile()
+        })
     };
-    let size = map.def().value_size;
-    let first = if size >= 4 { word(0) } else { 0 };
-    if first == 0 {
-        return None;
-    }
     Some(RedirectEntry {
         kind,
         key,
-        value: first,
-        program: if size >= 8 { word(4) } else { 0 },
+        value: word(0),
+        program: word(4),
     })
 }
 

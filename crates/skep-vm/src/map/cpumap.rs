@@ -1,9 +1,10 @@
 //! `cpumap`: CPUs to redirect to.
 //!
-//! Invariants: a value is the length of the CPU's queue, and a program for it or none.
+//! Invariants: a value is the length of the CPU's queue, and a program for it or none, as a number that the host
+//! gives meaning.
 
 use super::kind::{Kind, index_of, require};
-use super::slots::{Slots, first_word, second_word};
+use super::slots::{Slots, first_word, with_program};
 use super::table::NOEXIST;
 use skep_spec::errno::Errno;
 use skep_spec::map::{MapDef, flags};
@@ -59,11 +60,8 @@ unsafe impl Kind for Cpumap {
         }
         if first_word(value) == 0 {
             self.slots.clear(index);
-        } else if second_word(value) > 0 {
-            return Err(Errno::EBADF);
         } else {
-            self.slots
-                .store(index, &[&value[..4], &[0; 4]].concat()[..value.len()]);
+            self.slots.store(index, &with_program(value));
         }
         Ok(())
     }

@@ -1,9 +1,10 @@
 //! `devmap`: interfaces to redirect to, by number.
 //!
-//! Invariants: a value is the interface's index, and a program for it or none; programs may read but not write.
+//! Invariants: a value is the interface's index, and a program for it or none, as a number that the host gives
+//! meaning; programs may read but not write.
 
 use super::kind::{Kind, index_of, require};
-use super::slots::{Slots, first_word, second_word};
+use super::slots::{Slots, first_word, second_word, with_program};
 use super::table::NOEXIST;
 use skep_spec::errno::Errno;
 use skep_spec::map::{MapDef, flags};
@@ -48,12 +49,7 @@ unsafe impl Kind for Devmap {
             self.slots.clear(index);
             return Ok(());
         }
-        if second_word(value) > 0 {
-            // A program's descriptor, of which there are none.
-            return Err(Errno::EBADF);
-        }
-        self.slots
-            .store(index, &[&value[..4], &[0; 4]].concat()[..value.len()]);
+        self.slots.store(index, &with_program(value));
         Ok(())
     }
 

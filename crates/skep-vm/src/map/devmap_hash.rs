@@ -4,7 +4,7 @@
 
 use super::hash::entries;
 use super::kind::{Kind, flags_fit, index_of, require};
-use super::slots::{first_word, second_word};
+use super::slots::{first_word, with_program};
 use super::table::{EXIST, NOEXIST, Shape, Table};
 use skep_spec::errno::Errno;
 use skep_spec::map::{MapDef, flags};
@@ -54,13 +54,10 @@ unsafe impl Kind for DevmapHash {
 
     fn update(&self, key: &[u8], value: &[u8], flags: u64, _cpu: u32) -> Result<(), Errno> {
         require(flags <= EXIST && first_word(value) != 0)?;
-        if second_word(value) > 0 {
-            return Err(Errno::EBADF);
-        }
         // As in the kernel, BPF_EXIST does not ask for an element to be there.
         self.table.update(key, flags & NOEXIST, false, |slot, _| {
             self.table.clear(slot, 0);
-            self.table.store(slot, 0, &value[..4]);
+            self.table.store(slot, 0, &with_program(value));
             Ok(())
         })
     }

@@ -115,3 +115,9 @@ pub(super) fn second_word(value: &[u8]) -> i32 {
         .and_then(<[u8]>::first_chunk)
         .map_or(0, |bytes| i32::from_ne_bytes(*bytes))
 }
+
+/// A value of a devmap or cpumap as it is kept: no program is 0, whatever negative number said so.
+pub(super) fn with_program(value: &[u8]) -> Vec<u8> {
+    let program = second_word(value).max(0);
+    [&value[..4], &program.to_ne_bytes()].concat()[..value.len()].to_vec()
+}

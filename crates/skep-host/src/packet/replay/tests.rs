@@ -7,9 +7,9 @@ use skep_spec::program::ProgramType;
 use skep_vm::map::{CreateOptions, create};
 use skep_vm::{FixedEnv, Image, Map};
 
+use super::super::SocketStart;
 use super::super::capture::{PcapWriter, Reader};
 use super::super::wires::Wire;
-use super::super::SocketStart;
 use super::*;
 
 #[derive(Clone, Default)]
@@ -85,19 +85,37 @@ const XDP: Hook = Hook::Xdp { frags: false };
 
 /// Answers the packet's first byte.
 fn first_byte() -> Vec<Insn> {
-    vec![Insn::load(size::W, 1, 1, 0), Insn::load(size::B, 0, 1, 0), Insn::exit()]
+    vec![
+        Insn::load(size::W, 1, 1, 0),
+        Insn::load(size::B, 0, 1, 0),
+        Insn::exit(),
+    ]
 }
 
 fn run(hook: Hook, insns: Vec<Insn>, wires: &mut Wires) -> Report {
     let (env, stop) = (FixedEnv::default(), AtomicBool::new(false));
-    Replay::new(program(hook, insns, Vec::new()), hook, &env, &stop).run(wires).unwrap()
+    Replay::new(program(hook, insns, Vec::new()), hook, &env, &stop)
+        .run(wires)
+        .unwrap()
 }
 
 #[test]
 fn every_packet_is_counted_once() {
     let long = frame(1, 3521);
-    let frames = [frame(0, 60), frame(1, 60), frame(1, 60), frame(2, 60), frame(9, 60), vec![1; 13], long];
-    let packets: Vec<_> = frames.iter().enumerate().map(|(i, f)| (i as u64, &f[..])).collect();
+    let frames = [
+        frame(0, 60),
+        frame(1, 60),
+        frame(1, 60),
+        frame(2, 60),
+        frame(9, 60),
+        vec![1; 13],
+        long,
+    ];
+    let packets: Vec<_> = frames
+        .iter()
+        .enumerate()
+        .map(|(i, f)| (i as u64, &f[..]))
+        .collect();
     let mut wires = Wires::single(reader(capture(LinkType::ETHERNET, &packets)));
     let report = run(XDP, first_byte(), &mut wires);
     assert_eq!(report.packets, 7);
@@ -105,12 +123,19 @@ fn every_packet_is_counted_once() {
     assert_eq!((report.unfit, report.trapped, report.runs), (2, 0, 5));
     let (number, why) = report.first_unfit.unwrap();
     assert_eq!(number, 6);
-    assert_eq!(why.to_string(), "a packet of 13 bytes is shorter than an Ethernet header (14 bytes)");
+    assert_eq!(
+        why.to_string(),
+        "a packet of 13 bytes is shorter than an Ethernet header (14 bytes)"
+    );
     assert_eq!(wires.iter().next().unwrap().counts.received, 7);
 
     let mut wires = Wires::single(reader(capture(LinkType::ETHERNET, &packets)));
     let report = run(Hook::Xdp { frags: true }, first_byte(), &mut wires);
-    assert_eq!((report.verdicts[1], report.unfit), (3, 1), "a program for fragments takes the long packet");
+    assert_eq!(
+        (report.verdicts[1], report.unfit),
+        (3, 1),
+        "a program for fragments takes the long packet"
+    );
 }
 
 #[test]
@@ -119,9 +144,15 @@ fn a_capture_of_another_link_type_is_refused_by_name() {
     let report = run(XDP, first_byte(), &mut wires);
     assert_eq!(report.unfit, 1);
     let text = report.first_unfit.unwrap().1.to_string();
-    assert_eq!(text, "the hook needs Ethernet frames, these are raw IP (link type 101)");
+    assert_eq!(
+        text,
+        "the hook needs Ethernet frames, these are raw IP (link type 101)"
+    );
     // Traffic control and sockets take it as from a tunnel.
-    let mut wires = Wires::single(reader(capture(LinkType::RAW, &[(0, &[0x45; 40]), (1, &[0x10; 40])])));
+    let mut wires = Wires::single(reader(capture(
+        LinkType::RAW,
+        &[(0, &[0x45; 40]), (1, &[0x10; 40])],
+    )));
     let len = vec![Insn::load(size::W, 0, 1, 0), Insn::exit()];
     let report = run(Hook::Socket(SocketStart::Network), len, &mut wires);
     assert_eq!((&report.verdicts[..], report.unfit), (&[0, 1][..], 1));
@@ -133,10 +164,20 @@ fn a_trap_is_counted_and_kept() {
     let packets: Vec<_> = frames.iter().map(|f| (0, &f[..])).collect();
     let mut wires = Wires::single(reader(capture(LinkType::ETHERNET, &packets)));
     // Loads behind the packet's end.
-    let beyond = vec![Insn::load(size::W, 1, 1, 4), Insn::load(size::B, 0, 1, 0), Insn::exit()];
+    let beyond = vec![
+        Insn::load(size::W, 1, 1, 4),
+        Insn::load(size::B, 0, 1, 0),
+        Insn::exit(),
+    ];
     let report = run(XDP, beyond, &mut wires);
-    assert_eq!((report.packets, report.trapped, report.verdicts.iter().sum()), (2, 2, 0u64));
-    assert_eq!((report.traps.len(), report.traps[0].0, report.traps[0].1.pc), (2, 1, 1));
+    assert_eq!(
+        (report.packets, report.trapped, report.verdicts.iter().sum()),
+        (2, 2, 0u64)
+    );
+    assert_eq!(
+        (report.traps.len(), report.traps[0].0, report.traps[0].1.pc),
+        (2, 1, 1)
+    );
 }
 
 #[test]
@@ -156,33 +197,67 @@ fn wires_carry_what_is_sent_to_them() {
     let (lan, wan) = (Shared::default(), Shared::default());
     let from_lan = [frame(3, 60), frame(4, 61), frame(12, 62), frame(19, 63)];
     let from_wan = [frame(11, 70), frame(12, 71)];
-    let at = |frames: &'static [u64], f: &[Vec<u8>]| capture(
-        LinkType::ETHERNET,
-        &f.iter().zip(frames).map(|(f, t)| (*t, &f[..])).collect::<Vec<_>>(),
-    );
+    let at = |frames: &'static [u64], f: &[Vec<u8>]| {
+        capture(
+            LinkType::ETHERNET,
+            &f.iter()
+                .zip(frames)
+                .map(|(f, t)| (*t, &f[..]))
+                .collect::<Vec<_>>(),
+        )
+    };
     let mut wires = Wires::new();
-    assert!(wires.add(
-        Wire::new("lan", 1).with_input(reader(at(&[10, 20, 50, 60], &from_lan))).with_output(Box::new(lan.clone()))
-    ));
-    assert!(wires.add(
-        Wire::new("wan", 2).with_input(reader(at(&[30, 55], &from_wan))).with_output(Box::new(wan.clone()))
-    ));
-    assert!(!wires.add(Wire::new("lan", 5)) && !wires.add(Wire::new("dmz", 2)), "names and numbers are unique");
+    assert!(
+        wires.add(
+            Wire::new("lan", 1)
+                .with_input(reader(at(&[10, 20, 50, 60], &from_lan)))
+                .with_output(Box::new(lan.clone()))
+        )
+    );
+    assert!(
+        wires.add(
+            Wire::new("wan", 2)
+                .with_input(reader(at(&[30, 55], &from_wan)))
+                .with_output(Box::new(wan.clone()))
+        )
+    );
+    assert!(
+        !wires.add(Wire::new("lan", 5)) && !wires.add(Wire::new("dmz", 2)),
+        "names and numbers are unique"
+    );
     assert_eq!(wires.free_ifindex(), 3);
     let report = run(XDP, insns, &mut wires);
     assert_eq!(report.verdicts, [0, 0, 0, 1, 5, 0]);
-    let lens = |s: &Shared| s.packets().iter().map(|p| (p.0.len(), p.2)).collect::<Vec<_>>();
+    let lens = |s: &Shared| {
+        s.packets()
+            .iter()
+            .map(|p| (p.0.len(), p.2))
+            .collect::<Vec<_>>()
+    };
     assert_eq!(lens(&lan), [(60, 10), (70, 30)]);
     assert_eq!(lens(&wan), [(62, 50), (71, 55)]);
-    let lost: Vec<_> = wires.lost.iter().map(|(why, n)| (why.to_string(), *n)).collect();
+    let lost: Vec<_> = wires
+        .lost
+        .iter()
+        .map(|(why, n)| (why.to_string(), *n))
+        .collect();
     assert_eq!(
         lost,
         [
-            ("the verdict was redirect, but no helper had set a target".to_owned(), 1),
-            ("redirected to interface 9, but no wire has that number".to_owned(), 1)
+            (
+                "the verdict was redirect, but no helper had set a target".to_owned(),
+                1
+            ),
+            (
+                "redirected to interface 9, but no wire has that number".to_owned(),
+                1
+            )
         ]
     );
-    let counts: Vec<_> = wires.iter().map(|w| (w.counts.received, w.counts.transmitted, w.counts.redirected)).collect();
+    let counts: Vec<_> = wires
+        .iter()
+        .map(|w| (w.counts.received, w.counts.transmitted, w.counts.redirected))
+        .collect();
     assert_eq!(counts, [(4, 1, 1), (2, 0, 2)]);
     let mut order = Vec::new();
     for p in lan.packets().iter().chain(&wan.packets()) {
@@ -227,14 +302,22 @@ fn devmap_entries_may_hold_programs() {
         ],
         Vec::new(),
     );
-    let dropping = program(Hook::XdpDevmap, vec![Insn::mov64_imm(0, 1), Insn::exit()], Vec::new());
+    let dropping = program(
+        Hook::XdpDevmap,
+        vec![Insn::mov64_imm(0, 1), Insn::exit()],
+        Vec::new(),
+    );
     let find = |id: u32| match id {
         77 => Some(passing.clone()),
         78 => Some(dropping.clone()),
         _ => None,
     };
     let frames: Vec<_> = (0..6).map(|i| frame(i, 60)).collect();
-    let packets: Vec<_> = frames.iter().enumerate().map(|(i, f)| (i as u64, &f[..])).collect();
+    let packets: Vec<_> = frames
+        .iter()
+        .enumerate()
+        .map(|(i, f)| (i as u64, &f[..]))
+        .collect();
     let wan = Shared::default();
     let mut wires = Wires::single(reader(capture(LinkType::ETHERNET, &packets)));
     assert!(wires.add(Wire::new("wan", 2).with_output(Box::new(wan.clone()))));
@@ -246,7 +329,13 @@ fn devmap_entries_may_hold_programs() {
     let firsts: Vec<_> = wan.packets().iter().map(|p| p.0[0]).collect();
     assert_eq!(firsts, [0, 0x55]);
     let lost: Vec<_> = wires.lost.keys().copied().collect();
-    assert_eq!(lost, [Lost::DroppedByEntry { ifindex: 2 }, Lost::NoEntryProgram { program: 79 }]);
+    assert_eq!(
+        lost,
+        [
+            Lost::DroppedByEntry { ifindex: 2 },
+            Lost::NoEntryProgram { program: 79 }
+        ]
+    );
 }
 
 #[test]
@@ -267,14 +356,21 @@ fn repeated_runs_start_from_the_captured_packet() {
     replay.repeat = 50;
     replay.watch = Some(&mut watch);
     let report = replay.run(&mut wires).unwrap();
-    assert_eq!((report.packets, report.runs, report.verdicts[2]), (1, 50, 1));
+    assert_eq!(
+        (report.packets, report.runs, report.verdicts[2]),
+        (1, 50, 1)
+    );
     assert_eq!(lens, [(Some(2), 160)]);
 }
 
 #[test]
 fn the_record_holds_every_packet_with_its_verdict() {
     let frames = [frame(1, 60), frame(2, 61), frame(4, 62)];
-    let packets: Vec<_> = frames.iter().enumerate().map(|(i, f)| (1000 + i as u64, &f[..])).collect();
+    let packets: Vec<_> = frames
+        .iter()
+        .enumerate()
+        .map(|(i, f)| (1000 + i as u64, &f[..]))
+        .collect();
     let record = Shared::default();
     let mut wires = Wires::single(reader(capture(LinkType::ETHERNET, &packets)));
     let (env, stop) = (FixedEnv::default(), AtomicBool::new(false));
@@ -284,7 +380,11 @@ fn the_record_holds_every_packet_with_its_verdict() {
     let read: Vec<_> = record.packets().iter().map(|p| (p.0.len(), p.2)).collect();
     assert_eq!(read, [(60, 1000), (61, 1001), (62, 1002)]);
     let text = record.text();
-    for comment in ["XDP_DROP", "XDP_PASS", "XDP_REDIRECT; lost: the verdict was redirect"] {
+    for comment in [
+        "XDP_DROP",
+        "XDP_PASS",
+        "XDP_REDIRECT; lost: the verdict was redirect",
+    ] {
         assert!(text.contains(comment), "no comment {comment:?}");
     }
 
@@ -292,7 +392,12 @@ fn the_record_holds_every_packet_with_its_verdict() {
     let record = Shared::default();
     let mut wires = Wires::single(reader(capture(LinkType::ETHERNET, &packets[..1])));
     let hook = Hook::Socket(SocketStart::Network);
-    let mut replay = Replay::new(program(hook, vec![Insn::mov64_imm(0, 20), Insn::exit()], Vec::new()), hook, &env, &stop);
+    let mut replay = Replay::new(
+        program(hook, vec![Insn::mov64_imm(0, 20), Insn::exit()], Vec::new()),
+        hook,
+        &env,
+        &stop,
+    );
     replay.record = Some(PcapngWriter::new(Box::new(record.clone()), "test"));
     replay.run(&mut wires).unwrap();
     assert_eq!(record.packets()[0].0.len(), 34);
@@ -333,7 +438,11 @@ fn the_stop_flag_ends_a_replay() {
     assert!(report.stopped);
     assert_eq!(report.packets, 2 * STRIDE);
     assert_eq!(report.verdicts[1], 2 * STRIDE);
-    assert!(seen.windows(2).all(|w| w[0].0 <= w[1].0 && w[0].1 <= w[1].1), "{seen:?}");
+    assert!(
+        seen.windows(2)
+            .all(|w| w[0].0 <= w[1].0 && w[0].1 <= w[1].1),
+        "{seen:?}"
+    );
 }
 
 #[test]
