@@ -222,3 +222,384 @@ fn the_current_task_is_the_child() {
         .unwrap();
     assert!(told >= 1);
 }
+
+#[test]
+fn a_program_that_is_not_there_is_an_error() {
+    for (program, errno) in [
+        ("no-such-program", libc::ENOENT),
+        ("/no/such/program", libc::ENOENT),
+        ("", libc::ENOENT),
+    ] {
+        let error = Supervisor::spawn(command(program, &[]), &Interest::default())
+            .and_then(|s| {
+                s.run(
+                    &mut |_: &Event<'_>, _: &Tracee<'_>| {},
+                    &Stop::new().unwrap(),
+                )
+            })
+            .map(|outcome| outcome.status)
+            .unwrap_err();
+        assert_eq!(error.errno(), errno, "{error}");
+        assert!(
+            error.to_string().contains(&format!("{program:?}")),
+            "{error}"
+        );
+    }
+    // Not executable, and executable but no program: the kernel's own answer, with only the execve told.
+    let error = Supervisor::spawn(command("/etc/passwd", &[]), &Interest::everything())
+        .unwrap()
+        .run(
+            &mut |event: &Event<'_>, _: &Tracee<'_>| {
+                let call = match *event {
+                    Event::SysEnter { nr, .. } | Event::SysExit { nr, .. } => nr,
+                    _ => -1,
+                };
+                assert_eq!(call, libc::SYS_execve, "{event:?}");
+            },
+            &Stop::new().unwrap(),
+        )
+        .map(|outcome| outcome.status)
+        .unwrap_err();
+    assert_eq!(error.errno(), libc::EACCES, "{error}");
+    let mut lost = command("true", &[]);
+    lost.directory = Some("/no/such/directory".into());
+    let error = Supervisor::spawn(lost, &Interest::everything())
+        .map(|s| s.root())
+        .unwrap_err();
+    assert_eq!(error.errno(), libc::ENOENT);
+    assert!(error.to_string().contains("directory"), "{error}");
+}
+
+#[test]
+fn threads_and_their_names_are_followed() {
+    let interest = Interest {
+        enter: calls(&[libc::SYS_getppid]),
+        fork: true,
+        task_exit: true,
+        ..Interest::default()
+    };
+    let script = "
+import threading, os, ctypes
+libc = ctypes.CDLL(None)
+def work(n):
+    libc.prctl(15, b'worker-%d' % n, 0, 0, 0)
+    os.getppid()
+threads = [threading.Thread(target=work, args=(n,)) for n in range(5)]
+for t in threads: t.start()
+for t in threads: t.join()
+";
+    let mut names = Vec::new();
+    let (mut threads, mut exits, mut dead) = (0, 0, 0);
+    let outcome = Supervisor::spawn(
+        command("/usr/bin/python3", &["-S", "-c", script]),
+        &interest,
+    )
+    .unwrap()
+    .run(
+        &mut |event: &Event<'_>, at: &Tracee<'_>| match *event {
+            Event::SysEnter { .. } => {
+                assert_ne!(at.tid(), at.tgid());
+                let comm = at.comm();
+                names.push(
+                    String::from_utf8_lossy(&comm)
+                        .trim_end_matches('\0')
+                        .to_owned(),
+                );
+            }
+            Event::Fork { thread, .. } => threads += u32::from(thread),
+            Event::Exit { group_dead, .. } => {
+                exits += 1;
+                dead += u32::from(group_dead);
+            }
+            _ => {}
+        },
+        &Stop::new().unwrap(),
+    )
+    .unwrap();
+    assert_eq!(outcome.status, Some(Ending::Code(0)));
+    names.sort();
+    assert_eq!(
+        names,
+        ["worker-0", "worker-1", "worker-2", "worker-3", "worker-4"]
+    );
+    assert_eq!((threads, exits, dead), (5, 6, 1));
+    assert!(outcome.counts.tasks_at_once >= 2);
+}
+
+#[test]
+fn an_exec_from_a_thread_keeps_the_process() {
+    let script = "
+import threading, os
+t = threading.Thread(target=lambda: os.execv('/bin/sh', ['sh', '-c', 'exit 9']))
+t.start()
+t.join()
+";
+    let interest = Interest {
+        exit: calls(&[libc::SYS_execve, libc::SYS_exit_group]),
+        exec: true,
+        task_exit: true,
+        ..Interest::default()
+    };
+    let (outcome, seen) = supervise(
+        command("/usr/bin/python3", &["-S", "-c", script]),
+        &interest,
+    );
+    assert_eq!(outcome.status, Some(Ending::Code(9)));
+    let Some(Seen::Exec(tid, name, old)) = seen.iter().rev().find(|s| matches!(s, Seen::Exec(..)))
+    else {
+        panic!("{seen:?}")
+    };
+    assert_eq!(name, b"/bin/sh");
+    assert_ne!(tid, old, "a thread other than the leader called");
+    assert!(
+        seen.contains(&Seen::Exit(*tid, libc::SYS_execve, 0)),
+        "{seen:?}"
+    );
+    assert!(
+        seen.contains(&Seen::TaskExit(*tid, 9 << 8, true)),
+        "{seen:?}"
+    );
+}
+
+#[test]
+fn vforks_are_followed() {
+    let script = "
+import subprocess
+subprocess.run(['/bin/true'], close_fds=False)
+";
+    let interest = Interest {
+        fork: true,
+        exec: true,
+        ..Interest::default()
+    };
+    let (outcome, seen) = supervise(
+        command("/usr/bin/python3", &["-S", "-c", script]),
+        &interest,
+    );
+    assert_eq!(outcome.status, Some(Ending::Code(0)));
+    assert!(
+        seen.iter()
+            .any(|s| matches!(s, Seen::Exec(_, name, _) if name == b"/bin/true")),
+        "{seen:?}"
+    );
+}
+
+#[test]
+fn a_fork_storm_stays_bounded() {
+    let script = "my @p; for (1..300) { my $p = fork; if (!$p) { getppid; exit 0 } push @p, $p } waitpid $_, 0 for @p;";
+    let interest = Interest {
+        enter: calls(&[libc::SYS_getppid]),
+        fork: true,
+        task_exit: true,
+        ..Interest::default()
+    };
+    let (outcome, seen) = supervise(command("perl", &["-e", script]), &interest);
+    assert_eq!(outcome.status, Some(Ending::Code(0)));
+    assert_eq!(
+        (
+            outcome.counts.forks,
+            outcome.counts.task_exits,
+            outcome.counts.ended
+        ),
+        (300, 301, 301)
+    );
+    assert!(seen.iter().filter(|s| matches!(s, Seen::Enter(..))).count() >= 300);
+    assert_eq!(outcome.counts.lost, 0);
+    assert!(outcome.counts.tasks_at_once <= 301);
+}
+
+#[test]
+fn a_stopped_child_stays_stopped_until_it_is_continued() {
+    let (outcome, _) = supervise(
+        shell(
+            "sh -c 'kill -STOP $$; exit 5' & p=$!; while ! grep -q 'State:.[Tt]' /proc/$p/status; do sleep 0.01; done; kill -CONT $p; wait $p",
+        ),
+        &Interest::everything(),
+    );
+    assert_eq!(outcome.status, Some(Ending::Code(5)));
+}
+
+#[test]
+fn a_child_that_ignores_signals_is_killed_at_the_end() {
+    let stop = Stop::new().unwrap();
+    let asked = stop.clone();
+    let interest = Interest {
+        enter: calls(&[libc::SYS_getppid]),
+        ..Interest::default()
+    };
+    let started = std::time::Instant::now();
+    let outcome = Supervisor::spawn(
+        command(
+            "perl",
+            &["-e", "$SIG{TERM} = 'IGNORE'; getppid; sleep 100 while 1"],
+        ),
+        &interest,
+    )
+    .unwrap()
+    .run(&mut |_: &Event<'_>, _: &Tracee<'_>| asked.request(), &stop)
+    .unwrap();
+    assert!(outcome.stopped);
+    assert_eq!(outcome.status, Some(Ending::Signal(libc::SIGKILL)));
+    assert!(
+        outcome.notes.iter().any(|note| note.contains("killed")),
+        "{:?}",
+        outcome.notes
+    );
+    assert!(started.elapsed().as_secs() < 20);
+}
+
+#[test]
+fn a_stop_wakes_a_quiet_supervisor() {
+    let stop = Stop::new().unwrap();
+    let asked = stop.clone();
+    let later = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        asked.request();
+    });
+    let started = std::time::Instant::now();
+    let outcome = Supervisor::spawn(command("sleep", &["100"]), &Interest::everything())
+        .unwrap()
+        .run(&mut |_: &Event<'_>, _: &Tracee<'_>| {}, &stop)
+        .unwrap();
+    later.join().unwrap();
+    assert_eq!(outcome.status, Some(Ending::Signal(libc::SIGTERM)));
+    assert!(started.elapsed().as_millis() < 10_000);
+}
+
+#[test]
+fn a_dropped_supervisor_leaves_nothing() {
+    let supervisor =
+        Supervisor::spawn(command("sleep", &["100"]), &Interest::everything()).unwrap();
+    let root = supervisor.root();
+    drop(supervisor);
+    assert!(!std::path::Path::new(&format!("/proc/{root}")).exists());
+}
+
+#[test]
+fn attaching_sees_calls_and_lets_go() {
+    let mut target = std::process::Command::new("perl")
+        .args(["-e", "select undef, undef, undef, 0.005 while getppid"])
+        .spawn()
+        .unwrap();
+    let pid = target.id() as i32;
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    let stop = Stop::new().unwrap();
+    let asked = stop.clone();
+    let interest = Interest {
+        enter: calls(&[libc::SYS_getppid]),
+        exit: calls(&[libc::SYS_getppid]),
+        ..Interest::default()
+    };
+    let (mut enters, mut exits) = (0, Vec::new());
+    let outcome = Supervisor::attach(pid, &interest)
+        .unwrap()
+        .run(
+            &mut |event: &Event<'_>, at: &Tracee<'_>| {
+                assert_eq!(at.tid(), pid);
+                match *event {
+                    Event::SysEnter { .. } => enters += 1,
+                    Event::SysExit { ret, .. } => exits.push(ret),
+                    _ => {}
+                }
+                if exits.len() == 10 {
+                    asked.request();
+                }
+            },
+            &stop,
+        )
+        .unwrap();
+    assert!(outcome.stopped && outcome.status.is_none());
+    assert!(enters >= 10);
+    assert!(
+        exits
+            .iter()
+            .all(|&ret| ret == i64::from(std::process::id())),
+        "{exits:?}"
+    );
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    assert!(
+        status.contains("TracerPid:\t0\n") && status.contains("Seccomp:\t0\n"),
+        "{status}"
+    );
+    assert!(
+        !status.contains("State:\tT") && !status.contains("State:\tt"),
+        "{status}"
+    );
+    assert!(target.try_wait().unwrap().is_none(), "it still runs");
+    target.kill().unwrap();
+    target.wait().unwrap();
+    let error = Supervisor::attach(pid, &interest)
+        .map(|s| s.root())
+        .unwrap_err();
+    assert_eq!(error.errno(), libc::ESRCH, "{error}");
+}
+
+/// Compares the number of each call with strace's, for commands whose calls are the same in every run.
+#[test]
+fn counts_are_those_of_strace() {
+    for (program, args) in [
+        ("/bin/ls", &["/etc"][..]),
+        ("/bin/sh", &["-c", "/bin/echo x | /bin/cat; exec /bin/true"]),
+    ] {
+        let out =
+            std::env::temp_dir().join(format!("skep-strace-{}-{}", std::process::id(), args.len()));
+        let strace = std::process::Command::new("strace")
+            .args([
+                "-f",
+                "-qq",
+                "-e",
+                "signal=none",
+                "-e",
+                "trace=openat,read,execve,mmap,close,clone,vfork,wait4",
+            ])
+            .arg("-o")
+            .args([out.as_os_str(), program.as_ref()])
+            .args(args)
+            .env_clear()
+            .envs(environment())
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .status();
+        if strace.is_err() {
+            eprintln!("skipped: strace is not installed");
+            return;
+        }
+        let text = std::fs::read_to_string(&out).unwrap();
+        let _ = std::fs::remove_file(&out);
+        let numbers = [
+            ("openat", libc::SYS_openat),
+            ("read", libc::SYS_read),
+            ("execve", libc::SYS_execve),
+            ("mmap", libc::SYS_mmap),
+            ("close", libc::SYS_close),
+        ];
+        let wanted: Vec<i64> = numbers.iter().map(|&(_, nr)| nr).collect();
+        let interest = Interest {
+            enter: calls(&wanted),
+            exit: calls(&wanted),
+            ..Interest::default()
+        };
+        let (_, seen) = supervise(command(program, args), &interest);
+        for (name, nr) in numbers {
+            let theirs = text
+                .lines()
+                .filter(|line| {
+                    line.split_whitespace()
+                        .nth(1)
+                        .is_some_and(|call| call.starts_with(&format!("{name}(")))
+                })
+                .count();
+            let enters = seen
+                .iter()
+                .filter(|s| matches!(s, Seen::Enter(_, n, _) if *n == nr))
+                .count();
+            let exits = seen
+                .iter()
+                .filter(|s| matches!(s, Seen::Exit(_, n, _) if *n == nr))
+                .count();
+            assert!(theirs > 0, "strace saw no {name}");
+            assert_eq!((enters, exits), (theirs, theirs), "{name} of {program}");
+        }
+    }
+}
