@@ -25,6 +25,7 @@ struct Args {
 #[derive(Subcommand)]
 enum Command {
     Run(commands::run::RunArgs),
+    TestRun(commands::test_run::TestRunArgs),
     Inspect(commands::inspect::Inspect),
     Btf(commands::btf::BtfCommand),
     ConformancePlugin(ConformancePlugin),
@@ -48,6 +49,7 @@ fn run(args: Args) -> Result<ExitCode, Failure> {
     let json = args.json;
     match args.command {
         Command::Run(args) => commands::run::run(&args, json).map(ExitCode::from),
+        Command::TestRun(args) => commands::test_run::run(&args, json).map(ExitCode::from),
         Command::Inspect(command) => command.run(json).map(|()| ExitCode::SUCCESS),
         Command::Btf(command) => command.run(json).map(|()| ExitCode::SUCCESS),
         Command::ConformancePlugin(plugin) => match plugin.run() {

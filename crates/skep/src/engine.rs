@@ -180,6 +180,9 @@ pub trait MapOps: Send + Sync {
     fn as_any(&self) -> &dyn Any;
 }
 
+/// What a packet program is run on when it is given no packet: an Ethernet header of zeros.
+const EMPTY_PACKET: [u8; 14] = [0; 14];
+
 /// One input of a program.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RunInput<'a> {

@@ -6,6 +6,7 @@ pub mod inspect;
 mod open;
 mod replay;
 pub mod run;
+pub mod test_run;
 
 use crate::exit::Failure;
 

@@ -16,7 +16,8 @@ pub fn cell(name: &str, value: &Value) -> String {
             Some(name) => format!("-{name}"),
             None => number.to_string(),
         },
-        Value::Str(text) => printable(text),
+        // Several strings in one member: arguments, mostly.
+        Value::Str(text) => printable(&text.replace('\0', " ")),
         Value::Enum(name, _) => name.clone(),
         other => printable(&other.to_string()),
     }

@@ -138,6 +138,11 @@ kernel_struct! {
         __data: [Char; 0],
     }
     struct RawArgs = "bpf_raw_tracepoint_args" { args: [u64; 0], }
+
+    // What system calls take by address: in the task's own memory, in the layout of the uapi headers.
+    struct OpenHow = "open_how" { flags: u64, mode: u64, resolve: u64, }
+    struct Timespec = "__kernel_timespec" { tv_sec: i64, tv_nsec: i64, }
+    struct Iovec = "iovec" { iov_base: Ptr<()>, iov_len: u64, }
 }
 
 /// `pt_regs`: the start of the machine's [`arch::Registers`].
@@ -188,6 +193,9 @@ pub(crate) fn describe_all(types: &mut Types) {
     RawTemplate::describe(types);
     RawExit::describe(types);
     RawArgs::describe(types);
+    OpenHow::describe(types);
+    Timespec::describe(types);
+    Iovec::describe(types);
     let (regs, task, binprm) = (
         Ptr::<PtRegs>::describe(types),
         Ptr::<Task>::describe(types),

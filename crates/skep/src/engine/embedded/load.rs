@@ -79,8 +79,8 @@ pub(super) fn has_helper(id: u32) -> bool {
 }
 
 /// Whether the virtual machine has a kernel function.
-pub(super) fn has_kfunc(_name: &str) -> bool {
-    false
+pub(super) fn has_kfunc(name: &str) -> bool {
+    skep_vm::helper::kfunc::by_name(name).is_some()
 }
 
 /// Something in the program that can only stay if it is never reached.

@@ -12,11 +12,8 @@ use skep_vm::packet::PacketCtx;
 use skep_vm::{Ctx, DefaultEnv};
 
 use super::{Embedded, EmbeddedProgram};
-use crate::engine::{LoadedProgram, RunInput, RunOutput};
+use crate::engine::{EMPTY_PACKET, LoadedProgram, RunInput, RunOutput};
 use crate::error::{Error, ErrorKind, Result};
-
-/// What the kernel uses when a run is given no packet.
-const EMPTY_PACKET: [u8; 14] = [0; 14];
 
 pub(super) fn run_once(
     engine: &Embedded,
