@@ -118,7 +118,8 @@ impl Schema {
         let record = record.get(..self.size).unwrap_or(record);
         let mut value = value::format(&self.types, self.id, record);
         if let (false, Some(from), Value::Struct(members)) = (whole, self.short_from, &mut value)
-            && let (Some((_, last @ Value::Str(_))), Some(text)) = (members.last_mut(), record.get(from..))
+            && let (Some((_, last @ Value::Str(_))), Some(text)) =
+                (members.last_mut(), record.get(from..))
         {
             // Characters that end where the record ends may be several strings, one after the other.
             let text = text.strip_suffix(&[0]).unwrap_or(text);

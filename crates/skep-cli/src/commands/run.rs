@@ -293,11 +293,28 @@ fn event_schema(object: &Object, name: &str) -> Result<Schema, Failure> {
         let mut types = skep::btf::parse_c::CTypes::new();
         // A declaration ends in a semicolon; on a command line one forgets it.
         let text = format!("{};", name.trim().trim_end_matches(';'));
-        types.declare(&text).map_err(|error| wrong(error.to_string()))?;
-        let types = Arc::new(types.into_builder().into_btf().map_err(|error| wrong(error.to_string()))?);
-        let is_structure = |&id: &skep::btf::TypeId| types.kind(id).is_ok_and(|kind| kind == skep::btf::Kind::Struct);
-        let id = types.own_ids().filter(|id| is_structure(id) && !types.name(*id).is_empty()).last();
-        return Ok(Schema::of(&types, id.ok_or_else(|| wrong("declares no structure with a name".to_owned()))?)?);
+        types
+            .declare(&text)
+            .map_err(|error| wrong(error.to_string()))?;
+        let types = Arc::new(
+            types
+                .into_builder()
+                .into_btf()
+                .map_err(|error| wrong(error.to_string()))?,
+        );
+        let is_structure = |&id: &skep::btf::TypeId| {
+            types
+                .kind(id)
+                .is_ok_and(|kind| kind == skep::btf::Kind::Struct)
+        };
+        let id = types
+            .own_ids()
+            .filter(|id| is_structure(id) && !types.name(*id).is_empty())
+            .last();
+        return Ok(Schema::of(
+            &types,
+            id.ok_or_else(|| wrong("declares no structure with a name".to_owned()))?,
+        )?);
     }
     match object.types() {
         Some(types) => Ok(Schema::named(types, name)?),

@@ -71,10 +71,15 @@ pub fn run(args: &TestRunArgs, json: bool) -> Result<u8, Failure> {
         Some(name) => name.clone(),
         None => {
             let mut names = spec.programs().iter().map(|program| program.name.clone());
-            let first = names.next().ok_or_else(|| Failure::usage("the object has no programs"))?;
+            let first = names
+                .next()
+                .ok_or_else(|| Failure::usage("the object has no programs"))?;
             let more: Vec<String> = names.collect();
             if !more.is_empty() {
-                let text = format!("which program? Say it with --program: {first}, {}", more.join(", "));
+                let text = format!(
+                    "which program? Say it with --program: {first}, {}",
+                    more.join(", ")
+                );
                 return Err(Failure::usage(text));
             }
             first
@@ -82,14 +87,19 @@ pub fn run(args: &TestRunArgs, json: bool) -> Result<u8, Failure> {
     };
     // Programs of a tail call's slots must be there too; they keep what the object says of them.
     spec.program(&name)?.autoload = true;
-    let tails = spec.object().maps.iter().any(|map| matches!(&map.initial, skep::obj::InitialContents::Slots(slots)
-        if slots.iter().any(|(_, target)| matches!(target, skep::obj::SlotTarget::Program(_)))));
+    let tails = spec.object().maps.iter().any(|map| {
+        matches!(&map.initial, skep::obj::InitialContents::Slots(slots)
+        if slots.iter().any(|(_, target)| matches!(target, skep::obj::SlotTarget::Program(_))))
+    });
     if !tails {
         spec.select(&[&name])?;
     }
     let engine: Arc<dyn Engine> = match args.engine {
         EngineName::Embedded => {
-            let limits = Limits { insns: args.insns_max, ..Limits::default() };
+            let limits = Limits {
+                insns: args.insns_max,
+                ..Limits::default()
+            };
             Arc::new(Embedded::builder().limits(limits).build())
         }
         EngineName::Kernel => Arc::new(Kernel::new()?),
@@ -97,15 +107,31 @@ pub fn run(args: &TestRunArgs, json: bool) -> Result<u8, Failure> {
     let object = spec.load_on(&engine)?;
     let program = object.program(&name)?;
     let layout = layout_of(&program);
-    let data = args.data.as_deref().map_or_else(|| Ok(Vec::new()), packet_bytes)?;
-    let ctx = args.ctx.as_deref().map_or_else(|| Ok(Vec::new()), |text| context_bytes(text, layout))?;
-    let output = program.run_once(&RunInput { data: &data, ctx: &ctx, repeat: args.repeat })?;
+    let data = args
+        .data
+        .as_deref()
+        .map_or_else(|| Ok(Vec::new()), packet_bytes)?;
+    let ctx = args
+        .ctx
+        .as_deref()
+        .map_or_else(|| Ok(Vec::new()), |text| context_bytes(text, layout))?;
+    let output = program.run_once(&RunInput {
+        data: &data,
+        ctx: &ctx,
+        repeat: args.repeat,
+    })?;
 
     let mut text = Vec::new();
     let named = verdict(&program, output.retval);
     let written = if json {
-        let verdict = named.map_or(String::new(), |name| format!("\"verdict\":{},", output::value::quoted(name)));
-        let fields = if output.ctx.is_empty() { "null".to_owned() } else { json_fields(layout, &output.ctx) };
+        let verdict = named.map_or(String::new(), |name| {
+            format!("\"verdict\":{},", output::value::quoted(name))
+        });
+        let fields = if output.ctx.is_empty() {
+            "null".to_owned()
+        } else {
+            json_fields(layout, &output.ctx)
+        };
         writeln!(
             text,
             "{{\"r0\":{},{verdict}\"data\":\"{}\",\"ctx\":{fields},\"duration_ns\":{}}}",
@@ -117,17 +143,29 @@ pub fn run(args: &TestRunArgs, json: bool) -> Result<u8, Failure> {
         let verdict = named.map_or(String::new(), |name| format!(" ({name})"));
         let mut lines = format!("r0        {}{verdict}\n", output.retval);
         if !output.data.is_empty() {
-            lines += &format!("data      {} bytes: {}\n", output.data.len(), hex(&output.data));
+            lines += &format!(
+                "data      {} bytes: {}\n",
+                output.data.len(),
+                hex(&output.data)
+            );
         }
         if !output.ctx.is_empty() {
             lines += &format!("ctx       {}\n", text_fields(layout, &output.ctx));
         }
-        let each = if args.repeat > 1 { format!(" (average of {})", args.repeat) } else { String::new() };
+        let each = if args.repeat > 1 {
+            format!(" (average of {})", args.repeat)
+        } else {
+            String::new()
+        };
         lines += &format!("duration  {} ns{each}\n", output.duration.as_nanos());
         text.write_all(lines.as_bytes())
     };
     let shown = written.and_then(|()| {
-        for map in object.maps().iter().filter(|map| !args.no_maps && maps::is_interesting(map)) {
+        for map in object
+            .maps()
+            .iter()
+            .filter(|map| !args.no_maps && maps::is_interesting(map))
+        {
             maps::show(map, json, &mut text)?;
         }
         Ok(())
@@ -139,14 +177,21 @@ pub fn run(args: &TestRunArgs, json: bool) -> Result<u8, Failure> {
 
 fn layout_of(program: &Program) -> Option<&'static ContextLayout> {
     let spec = program.spec();
-    spec.program_type.map(|program_type| context::for_program(program_type, spec.attach_type))
+    spec.program_type
+        .map(|program_type| context::for_program(program_type, spec.attach_type))
 }
 
 /// The name of a packet program's answer.
 fn verdict(program: &Program, r0: u64) -> Option<&'static str> {
     let spec = program.spec();
-    let hook = PacketHook::for_program(spec.program_type?, spec.attach_type, spec.flags & XDP_HAS_FRAGS != 0)?;
-    hook.verdicts().get(hook.judge(r0)).map(|verdict| verdict.name)
+    let hook = PacketHook::for_program(
+        spec.program_type?,
+        spec.attach_type,
+        spec.flags & XDP_HAS_FRAGS != 0,
+    )?;
+    hook.verdicts()
+        .get(hook.judge(r0))
+        .map(|verdict| verdict.name)
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -156,18 +201,33 @@ fn hex(bytes: &[u8]) -> String {
 /// Hexadecimal digits; spaces, colons and a leading 0x are for the eye.
 fn unhex(text: &str) -> Result<Vec<u8>, Failure> {
     let text = text.trim();
-    let digits: Vec<u8> = text.strip_prefix("0x").unwrap_or(text).bytes().filter(|b| !b" :_\n\t".contains(b)).collect();
+    let digits: Vec<u8> = text
+        .strip_prefix("0x")
+        .unwrap_or(text)
+        .bytes()
+        .filter(|b| !b" :_\n\t".contains(b))
+        .collect();
     let digit = |b: u8| char::from(b).to_digit(16).map(|d| d as u8);
-    let wrong = || Failure::usage(format!("`{text}` is not a row of hexadecimal bytes (nor @FILE)"));
+    let wrong = || {
+        Failure::usage(format!(
+            "`{text}` is not a row of hexadecimal bytes (nor @FILE)"
+        ))
+    };
     let (pairs, rest) = digits.as_chunks::<2>();
     if !rest.is_empty() {
         return Err(wrong());
     }
-    pairs.iter().map(|[a, b]| Some(digit(*a)? << 4 | digit(*b)?)).collect::<Option<Vec<u8>>>().ok_or_else(wrong)
+    pairs
+        .iter()
+        .map(|[a, b]| Some(digit(*a)? << 4 | digit(*b)?))
+        .collect::<Option<Vec<u8>>>()
+        .ok_or_else(wrong)
 }
 
 fn packet_bytes(text: &str) -> Result<Vec<u8>, Failure> {
-    let Some(path) = text.strip_prefix('@') else { return unhex(text) };
+    let Some(path) = text.strip_prefix('@') else {
+        return unhex(text);
+    };
     let bytes = super::read_file(path)?;
     if !path.ends_with(".pcap") && !path.ends_with(".pcapng") {
         return Ok(bytes);
@@ -175,7 +235,9 @@ fn packet_bytes(text: &str) -> Result<Vec<u8>, Failure> {
     let cannot = |why: String| Failure::system(format!("cannot read {path}: {why}"));
     let mut reader = Reader::new(&bytes[..]).map_err(|error| cannot(error.to_string()))?;
     let packet = reader.next().map_err(|error| cannot(error.to_string()))?;
-    packet.map(|packet| packet.data.to_vec()).ok_or_else(|| cannot("the capture has no packets".to_owned()))
+    packet
+        .map(|packet| packet.data.to_vec())
+        .ok_or_else(|| cannot("the capture has no packets".to_owned()))
 }
 
 fn context_bytes(text: &str, layout: Option<&'static ContextLayout>) -> Result<Vec<u8>, Failure> {
@@ -187,17 +249,26 @@ fn context_bytes(text: &str, layout: Option<&'static ContextLayout>) -> Result<V
     }
     let wrong = |why: String| Failure::usage(format!("--ctx: {why}"));
     let layout = layout.filter(|layout| !layout.fields.is_empty());
-    let layout = layout.ok_or_else(|| wrong("this program's context has no named members; give its bytes".to_owned()))?;
-    let members: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_str(text).map_err(|error| wrong(format!("is not a JSON object: {error}")))?;
+    let layout = layout.ok_or_else(|| {
+        wrong("this program's context has no named members; give its bytes".to_owned())
+    })?;
+    let members: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text)
+        .map_err(|error| wrong(format!("is not a JSON object: {error}")))?;
     let mut bytes = vec![0; layout.size as usize];
     for (name, value) in members {
         let Some((_, field)) = layout.field(&name) else {
             let known: Vec<&str> = layout.fields.iter().map(|field| field.name).collect();
-            return Err(wrong(format!("struct {} has no member `{name}`; it has: {}", layout.name, known.join(", "))));
+            return Err(wrong(format!(
+                "struct {} has no member `{name}`; it has: {}",
+                layout.name,
+                known.join(", ")
+            )));
         };
-        let number = value.as_u64().or_else(|| value.as_i64().map(|number| number as u64));
-        let number = number.ok_or_else(|| wrong(format!("the value of `{name}` is no whole number")))?;
+        let number = value
+            .as_u64()
+            .or_else(|| value.as_i64().map(|number| number as u64));
+        let number =
+            number.ok_or_else(|| wrong(format!("the value of `{name}` is no whole number")))?;
         let size = (field.size as usize).min(8);
         let place = &mut bytes[field.offset as usize..field.offset as usize + size];
         place.copy_from_slice(&number.to_le_bytes()[..size]);
@@ -219,8 +290,15 @@ fn fields(layout: Option<&'static ContextLayout>, ctx: &[u8]) -> Vec<(&'static s
 }
 
 fn text_fields(layout: Option<&'static ContextLayout>, ctx: &[u8]) -> String {
-    let members: Vec<String> = fields(layout, ctx).iter().map(|(name, value)| format!("{name} {value}")).collect();
-    if members.is_empty() { format!("{} bytes: {}", ctx.len(), hex(ctx)) } else { members.join(", ") }
+    let members: Vec<String> = fields(layout, ctx)
+        .iter()
+        .map(|(name, value)| format!("{name} {value}"))
+        .collect();
+    if members.is_empty() {
+        format!("{} bytes: {}", ctx.len(), hex(ctx))
+    } else {
+        members.join(", ")
+    }
 }
 
 fn json_fields(layout: Option<&'static ContextLayout>, ctx: &[u8]) -> String {
@@ -228,6 +306,9 @@ fn json_fields(layout: Option<&'static ContextLayout>, ctx: &[u8]) -> String {
         return output::value::quoted(&hex(ctx));
     }
     let members = fields(layout, ctx);
-    let members: Vec<String> = members.iter().map(|(name, value)| format!("{}:{value}", output::value::quoted(name))).collect();
+    let members: Vec<String> = members
+        .iter()
+        .map(|(name, value)| format!("{}:{value}", output::value::quoted(name)))
+        .collect();
     format!("{{{}}}", members.join(","))
 }
