@@ -875,7 +875,7 @@ impl Env for Kernel {
 fn kernel_memory_is_read_through_the_environment() {
     let start = 0xffff_8000_0000_0010u64;
     let env = Kernel {
-        regions: vec![start..start + 8],
+        regions: std::iter::once(start..start + 8).collect(),
     };
     let run = |insn: Insn| {
         let mut insns = wide(1, 0, start as u32 as i32, (start >> 32) as u32 as i32).to_vec();

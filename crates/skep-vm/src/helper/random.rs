@@ -3,8 +3,8 @@
 use super::{Call, HelperFn};
 use crate::trap::Trap;
 
-pub const HELPERS: &[(u32, HelperFn)] = &[(7, get_prandom_u32)];
+pub const HELPERS: &[(u32, HelperFn)] = &[(7, prandom_u32)];
 
-fn get_prandom_u32(call: &mut Call<'_, '_>, _: [u64; 5]) -> Result<u64, Trap> {
+fn prandom_u32(call: &mut Call<'_, '_>, _: [u64; 5]) -> Result<u64, Trap> {
     Ok(u64::from(call.env().random_u32()))
 }

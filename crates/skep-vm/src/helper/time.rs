@@ -6,8 +6,8 @@ use crate::trap::Trap;
 
 pub const HELPERS: &[(u32, HelperFn)] = &[
     (5, ktime_get_ns),
-    (8, get_smp_processor_id),
-    (42, get_numa_node_id),
+    (8, smp_processor_id),
+    (42, numa_node_id),
     (118, jiffies64),
     (125, ktime_get_boot_ns),
     (160, ktime_get_coarse_ns),
@@ -18,11 +18,11 @@ fn ktime_get_ns(call: &mut Call<'_, '_>, _: [u64; 5]) -> Result<u64, Trap> {
     Ok(call.env().clock(Clock::Monotonic))
 }
 
-fn get_smp_processor_id(call: &mut Call<'_, '_>, _: [u64; 5]) -> Result<u64, Trap> {
+fn smp_processor_id(call: &mut Call<'_, '_>, _: [u64; 5]) -> Result<u64, Trap> {
     Ok(u64::from(call.cpu()))
 }
 
-fn get_numa_node_id(call: &mut Call<'_, '_>, _: [u64; 5]) -> Result<u64, Trap> {
+fn numa_node_id(call: &mut Call<'_, '_>, _: [u64; 5]) -> Result<u64, Trap> {
     Ok(u64::from(call.env().numa_node()))
 }
 
