@@ -220,6 +220,8 @@ unsafe impl<K: Kind> Map for Guarded<K> {
     }
 
     fn update(&self, key: &[u8], value: &[u8], flags: u64, cpu: u32) -> Result<(), Errno> {
+        self.key_fits(key)?;
+        require(value.len() == self.kind.def().value_size as usize)?;
         self.lock_flag(flags)?;
         self.with_open_lock(value, |value| self.kind.update(key, value, flags, cpu))
     }
@@ -229,6 +231,7 @@ unsafe impl<K: Kind> Map for Guarded<K> {
     }
 
     fn push(&self, value: &[u8], flags: u64) -> Result<(), Errno> {
+        require(value.len() == self.kind.def().value_size as usize)?;
         self.kind.push(value, flags)
     }
 

@@ -132,41 +132,6 @@ impl Region {
             done += step;
         }
     }
-
-    /// Whether the bytes at `offset` equal `data`.
-    #[inline]
-    pub(crate) fn equals(&self, offset: usize, data: &[u8]) -> bool {
-        let at = self.at(offset, data.len());
-        let (words, tail) = data.as_chunks::<8>();
-        if !offset.is_multiple_of(8) {
-            return data
-                .iter()
-                .enumerate()
-                .all(|(i, &byte)| self.byte(offset + i).load(Ordering::Relaxed) == byte);
-        }
-        for (i, word) in words.iter().enumerate() {
-            // SAFETY: word `i` lies inside the range that `at` covers; base and offset are multiples of 8.
-            let there = unsafe { AtomicU64::from_ptr(at.as_ptr().cast::<u64>().add(i)) };
-            if there.load(Ordering::Relaxed) != u64::from_ne_bytes(*word) {
-                return false;
-            }
-        }
-        let from = words.len() * 8;
-        if let Some(first) = tail.first_chunk::<4>() {
-            let there = self.word32(offset + from).load(Ordering::Relaxed);
-            if there != u32::from_ne_bytes(*first) {
-                return false;
-            }
-            let from = from + 4;
-            return tail[4..]
-                .iter()
-                .enumerate()
-                .all(|(i, &b)| self.byte(offset + from + i).load(Ordering::Relaxed) == b);
-        }
-        tail.iter()
-            .enumerate()
-            .all(|(i, &b)| self.byte(offset + from + i).load(Ordering::Relaxed) == b)
-    }
 }
 
 impl Drop for Region {
@@ -236,6 +201,38 @@ pub(crate) unsafe fn load(at: NonNull<u8>, out: &mut [u8]) {
         *byte = unsafe { AtomicU8::from_ptr(at.as_ptr().add(i)) }.load(Ordering::Relaxed);
         i += 1;
     }
+}
+
+/// Whether the bytes at `at` equal `data`.
+///
+/// # Safety
+///
+/// As for [`load`]; `at` must be a multiple of 8.
+#[inline]
+pub(crate) unsafe fn equals(at: NonNull<u8>, data: &[u8]) -> bool {
+    let (words, tail) = data.as_chunks::<8>();
+    let mut i = 0;
+    for word in words {
+        // SAFETY: inside the `data.len()` bytes the caller vouches for; aligned, as `at` is and `i` is a multiple of 8.
+        let there = unsafe { AtomicU64::from_ptr(at.as_ptr().add(i).cast()) };
+        if there.load(Ordering::Relaxed) != u64::from_ne_bytes(*word) {
+            return false;
+        }
+        i += 8;
+    }
+    if let Some(half) = tail.first_chunk::<4>() {
+        // SAFETY: as above.
+        let there = unsafe { AtomicU32::from_ptr(at.as_ptr().add(i).cast()) };
+        if there.load(Ordering::Relaxed) != u32::from_ne_bytes(*half) {
+            return false;
+        }
+        i += 4;
+    }
+    data[i..].iter().enumerate().all(|(n, byte)| {
+        // SAFETY: as above; bytes need no alignment.
+        let there = unsafe { AtomicU8::from_ptr(at.as_ptr().add(i + n)) };
+        there.load(Ordering::Relaxed) == *byte
+    })
 }
 
 /// `size` rounded up to a multiple of 8, as the kernel lays out elements.

@@ -5,7 +5,7 @@
 //! chain notices and starts again; a reader that finds nothing looks whether an element left its chain meanwhile
 //! (which may have hidden the rest), so a key that stays is always found; there are more slots than `max` by one a lock, so a writer that replaces an element always finds a slot.
 
-use super::region::{Region, round8};
+use super::region::{self, Region, round8};
 use skep_spec::errno::Errno;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
@@ -127,6 +127,7 @@ impl Table {
         })
     }
 
+    #[inline]
     fn hash(&self, key: &[u8]) -> u32 {
         const K: u64 = 0x9e37_79b9_7f4a_7c15;
         let fold = |a: u64, b: u64| {
@@ -138,10 +139,15 @@ impl Table {
         for word in words {
             h = fold(h ^ u64::from_le_bytes(*word), K);
         }
-        if !tail.is_empty() {
-            let mut last = [0u8; 8];
-            last[..tail.len()].copy_from_slice(tail);
-            h = fold(h ^ u64::from_le_bytes(last), K);
+        if let Some((half, rest)) = tail.split_first_chunk::<4>() {
+            h ^= u64::from(u32::from_le_bytes(*half));
+            h = rest
+                .iter()
+                .fold(fold(h, K), |h, byte| (h ^ u64::from(*byte)).wrapping_mul(K));
+        } else {
+            h = tail
+                .iter()
+                .fold(h, |h, byte| (h ^ u64::from(*byte)).wrapping_mul(K));
         }
         let h = fold(h ^ key.len() as u64, 0xe703_7ed1_a0b4_28db);
         (h ^ (h >> 32)) as u32
@@ -235,27 +241,34 @@ impl Table {
     }
 
     /// One walk along the chain. Sure to find what is there only if no element leaves it meanwhile.
+    #[inline]
     fn find_hashed(&self, key: &[u8], hash: u32) -> Option<u32> {
+        if key.len() != self.key_size {
+            return None;
+        }
         let bucket = hash & self.mask;
         loop {
             let mut at = self.head(bucket).load(Ordering::Acquire);
             while at != 0 && at & END == 0 {
                 let slot = at - 1;
-                if self.hash_of(slot).load(Ordering::Relaxed) == hash && self.key_equals(slot, key)
-                {
+                let element = self.elements.at(slot as usize * self.stride, self.stride);
+                // SAFETY: an element begins with two words, and with its key behind them; `key` has the key's size
+                // (checked above); all is accessed atomically, and strides are multiples of 8.
+                let (link, same) = unsafe {
+                    let link = AtomicU32::from_ptr(element.as_ptr().cast());
+                    let own = AtomicU32::from_ptr(element.as_ptr().add(4).cast());
+                    let same = own.load(Ordering::Relaxed) == hash;
+                    (link, same && region::equals(element.add(HEADER), key))
+                };
+                if same {
                     return Some(slot);
                 }
-                at = self.link(slot).load(Ordering::Acquire);
+                at = link.load(Ordering::Acquire);
             }
             if at == 0 || at & !END == bucket {
                 return None;
             }
         }
-    }
-
-    fn key_equals(&self, slot: u32, key: &[u8]) -> bool {
-        self.elements
-            .equals(slot as usize * self.stride + HEADER, key)
     }
 
     /// Notes that a program used the element: it is not the next to be evicted.
@@ -353,6 +366,9 @@ impl Table {
         in_place: bool,
         mut write: impl FnMut(u32, Place) -> Result<(), Errno>,
     ) -> Result<(), Errno> {
+        if key.len() != self.key_size {
+            return Err(Errno::EINVAL);
+        }
         let hash = self.hash(key);
         let bucket = hash & self.mask;
         for _ in 0..EVICTIONS_MAX {
