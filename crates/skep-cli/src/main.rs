@@ -27,6 +27,8 @@ enum Command {
     Run(commands::run::RunArgs),
     TestRun(commands::test_run::TestRunArgs),
     Inspect(commands::inspect::Inspect),
+    Asm(commands::asm::Asm),
+    Disasm(commands::disasm::Disasm),
     Btf(commands::btf::BtfCommand),
     ConformancePlugin(ConformancePlugin),
 }
@@ -51,6 +53,8 @@ fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Run(args) => commands::run::run(&args, json).map(ExitCode::from),
         Command::TestRun(args) => commands::test_run::run(&args, json).map(ExitCode::from),
         Command::Inspect(command) => command.run(json).map(|()| ExitCode::SUCCESS),
+        Command::Asm(command) => command.run().map(|()| ExitCode::SUCCESS),
+        Command::Disasm(command) => command.run(json).map(|()| ExitCode::SUCCESS),
         Command::Btf(command) => command.run(json).map(|()| ExitCode::SUCCESS),
         Command::ConformancePlugin(plugin) => match plugin.run() {
             Ok(r0) => output::print(&format!("{r0}\n")).map(|()| ExitCode::SUCCESS),

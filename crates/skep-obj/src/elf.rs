@@ -19,7 +19,10 @@ mod read;
 mod relocate;
 mod write;
 
+pub(crate) use data::{VALUE_BYTES_MAX, empty as data_map, has_global, kind_of_name as data_kind};
+pub(crate) use legacy_maps::is_section as is_legacy_section;
 pub(crate) use read::read;
+pub(crate) use relocate::strip;
 pub use write::write;
 
 /// The types of an ELF file, completed with what its symbols know; `None` if it has none. Any machine's file will do.

@@ -237,15 +237,21 @@ impl<'a> Reader<'a> {
         match resolved {
             Ty::Int(int) => {
                 let number = self.number(None)?;
-                self.put(out, number, int.encoding.signed, int.encoding.bool)
+                put(
+                    out,
+                    number,
+                    int.encoding.signed,
+                    int.encoding.bool,
+                    self.endian,
+                )
             }
             Ty::Enum(e) | Ty::Enum64(e) => {
                 let number = self.number(Some(e.values))?;
-                self.put(out, number, e.signed, false)
+                put(out, number, e.signed, false, self.endian)
             }
             Ty::Ptr { .. } => {
                 let number = self.number(None)?;
-                self.put(out, number, false, false)
+                put(out, number, false, false, self.endian)
             }
             Ty::Array { elem, len, .. } => {
                 if self.rest.starts_with('"') {
@@ -405,32 +411,39 @@ impl<'a> Reader<'a> {
             }
         }
     }
+}
 
-    fn put(&self, out: &mut [u8], number: i128, signed: bool, bool: bool) -> Result<(), String> {
-        if out.is_empty() {
-            return Err("a number of no bytes".into());
-        }
-        let bits = (out.len() * 8).min(120) as u32;
-        let (low, high) = match (bool, signed) {
-            (true, _) => (0, 1),
-            (_, true) => (-(1i128 << (bits - 1)), (1i128 << (bits - 1)) - 1),
-            (_, false) => (0, (1i128 << bits) - 1),
-        };
-        if number < low || number > high {
-            return Err(format!("{number} is out of range, {low} to {high}"));
-        }
-        let bytes = number.to_le_bytes();
-        for (at, byte) in out.iter_mut().enumerate() {
-            *byte = bytes
-                .get(at)
-                .copied()
-                .unwrap_or(if number < 0 { 0xff } else { 0 });
-        }
-        if self.endian == Endian::Big {
-            out.reverse();
-        }
-        Ok(())
+/// Writes a number that must fit.
+pub(crate) fn put(
+    out: &mut [u8],
+    number: i128,
+    signed: bool,
+    bool: bool,
+    endian: Endian,
+) -> Result<(), String> {
+    if out.is_empty() {
+        return Err("a number of no bytes".into());
     }
+    let bits = (out.len() * 8).min(120) as u32;
+    let (low, high) = match (bool, signed) {
+        (true, _) => (0, 1),
+        (_, true) => (-(1i128 << (bits - 1)), (1i128 << (bits - 1)) - 1),
+        (_, false) => (0, (1i128 << bits) - 1),
+    };
+    if number < low || number > high {
+        return Err(format!("{number} is out of range, {low} to {high}"));
+    }
+    let bytes = number.to_le_bytes();
+    for (at, byte) in out.iter_mut().enumerate() {
+        *byte = bytes
+            .get(at)
+            .copied()
+            .unwrap_or(if number < 0 { 0xff } else { 0 });
+    }
+    if endian == Endian::Big {
+        out.reverse();
+    }
+    Ok(())
 }
 
 #[cfg(test)]

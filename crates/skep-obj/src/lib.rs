@@ -8,7 +8,10 @@ pub mod elf;
 pub mod error;
 pub mod globals;
 pub mod link;
+pub mod merge;
 pub mod object;
+pub mod text;
 
 pub use error::ObjError;
+pub use merge::link_objects;
 pub use object::*;

@@ -3,6 +3,7 @@
 //! Invariants: every index ([`FnIdx`], [`MapIdx`], [`ExternIdx`]) held inside an object that this crate
 //! made is in range; instruction positions are counted in 8-byte slots from the start of their function.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -478,6 +479,38 @@ impl MapKind {
     }
 }
 
+impl Object {
+    /// Makes programs of the functions that can be entry points: those that are not static, outside of `.text`.
+    ///
+    /// Code in `.text` is subprograms, unless the object has no other code: then what nothing calls is a program.
+    pub(crate) fn find_programs(&mut self) {
+        let outside = |f: &Function| f.section != ".text";
+        let entries = |this: &Object, pick: &dyn Fn(usize, &Function) -> bool| -> Vec<usize> {
+            let functions = this.functions.iter().enumerate();
+            functions
+                .filter(|&(i, f)| f.linkage != Linkage::Static && pick(i, f))
+                .map(|(i, _)| i)
+                .collect()
+        };
+        let mut found = entries(self, &|_, f| outside(f));
+        if found.is_empty() && !self.functions.iter().any(outside) {
+            let relocs = self.functions.iter().flat_map(|f| &f.relocs);
+            let called: HashSet<usize> = relocs
+                .filter_map(|r| match r.target {
+                    RelocTarget::Call(f) | RelocTarget::FuncAddr(f) => Some(f.0),
+                    _ => None,
+                })
+                .collect();
+            found = entries(self, &|i, _| !called.contains(&i));
+        }
+        for index in found {
+            let function = &self.functions[index];
+            let program = ProgramSpec::of_section(&function.name, &function.section, FnIdx(index));
+            self.programs.push(program);
+        }
+    }
+}
+
 impl ProgramSpec {
     /// A program whose settings are those that its section's name asks for.
     ///
@@ -508,7 +541,7 @@ impl ProgramSpec {
 }
 
 impl Object {
-    /// Reads an object: an ELF file, by its first bytes.
+    /// Reads an object: an ELF file, by its first bytes, or else text.
     pub fn parse(bytes: &[u8], options: &ParseOptions) -> Result<Object, crate::ObjError> {
         if bytes.starts_with(b"\x7fELF") {
             return crate::elf::read(bytes, options);

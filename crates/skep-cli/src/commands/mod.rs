@@ -1,7 +1,9 @@
 //! One file a subcommand.
 
+pub mod asm;
 pub mod btf;
 pub mod conformance_plugin;
+pub mod disasm;
 pub mod inspect;
 mod open;
 mod replay;
@@ -27,5 +29,14 @@ pub fn read_object(path: &str, legacy_maps: bool) -> Result<skep_obj::Object, Fa
     let name = path.rsplit('/').next().unwrap_or(path);
     let name = name.split('.').next().unwrap_or(name).to_owned();
     let options = skep_obj::ParseOptions { name, legacy_maps };
+    if let Ok(text) = std::str::from_utf8(&bytes)
+        && !text.contains('\0')
+    {
+        let mut sources = skep_diag::Sources::new();
+        let source = sources.add(path, text);
+        return skep_obj::text::parse_source(text, source, &options).map_err(|diagnostics| {
+            Failure::rejected(skep_diag::render::full(&diagnostics, &sources).trim_end())
+        });
+    }
     skep_obj::Object::parse(&bytes, &options).map_err(|e| Failure::of_object(path, &e))
 }

@@ -11,7 +11,7 @@ use crate::error::ObjError;
 use crate::object::{InitialContents, MapKind, MapSpec, Pinning};
 
 /// The largest data section that is accepted; the kernel's own limit is lower.
-pub(super) const VALUE_BYTES_MAX: u64 = 1 << 30;
+pub(crate) const VALUE_BYTES_MAX: u64 = 1 << 30;
 
 /// What kind of data map a section is, by its name.
 pub(super) fn kind_of(section: &Section<'_>) -> Option<MapKind> {
@@ -35,6 +35,22 @@ pub(super) fn kind_of(section: &Section<'_>) -> Option<MapKind> {
     } else {
         None
     }
+}
+
+/// What kind of data map text means by a section's name.
+pub(crate) fn kind_of_name(name: &str) -> Option<MapKind> {
+    let is = |prefix: &str| {
+        name.strip_prefix(prefix)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    [
+        (".rodata", MapKind::Rodata),
+        (".data", MapKind::Data),
+        (".bss", MapKind::Bss),
+    ]
+    .into_iter()
+    .find(|(prefix, _)| is(prefix))
+    .map(|(_, kind)| kind)
 }
 
 pub(super) fn map_of(
@@ -64,7 +80,7 @@ pub(super) fn map_of(
 }
 
 /// A data map of a size, all zeroes.
-pub(super) fn empty(name: &str, kind: MapKind, size: u32) -> MapSpec {
+pub(crate) fn empty(name: &str, kind: MapKind, size: u32) -> MapSpec {
     let read_only = matches!(kind, MapKind::Rodata | MapKind::Kconfig);
     let mut def = MapDef::new(name, MapType::Array, 4, size, 1);
     match kind {
@@ -93,7 +109,7 @@ pub(super) fn empty(name: &str, kind: MapKind, size: u32) -> MapSpec {
 }
 
 /// A section with a variable that user space may see through a memory mapping.
-fn has_global(btf: &Btf, datasec: skep_btf::TypeId) -> bool {
+pub(crate) fn has_global(btf: &Btf, datasec: skep_btf::TypeId) -> bool {
     let Ok(Ty::DataSec { vars, .. }) = btf.ty(datasec) else {
         return false;
     };

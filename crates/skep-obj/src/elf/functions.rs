@@ -18,8 +18,6 @@ pub(super) struct Functions {
     pub list: Vec<Function>,
     /// By section: start slot of each function.
     starts: BTreeMap<usize, BTreeMap<usize, FnIdx>>,
-    /// The visibility and binding that made it: whether it may be an entry point.
-    pub entry: Vec<bool>,
     /// By function: ELF section and start slot.
     pub origin: Vec<(usize, usize)>,
 }
@@ -85,11 +83,6 @@ pub(super) fn cut(file: &File<'_>) -> Result<Functions, ObjError> {
                 None if start == 0 && bounds.len() == 2 => Linkage::Global,
                 None => Linkage::Static,
             };
-            out.entry.push(match what.symbol {
-                Some(s) => !s.is_local(),
-                // Code without any symbol at all: the section is the program.
-                None => start == 0 && bounds.len() == 2,
-            });
             out.list.push(Function {
                 name: what.name,
                 section: section.name.clone(),

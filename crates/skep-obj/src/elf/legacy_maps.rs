@@ -19,7 +19,7 @@ const SHORTEST: u64 = 16;
 const IPROUTE2: usize = 36;
 
 /// Whether a section's name is that of legacy map definitions.
-pub(super) fn is_section(name: &str) -> bool {
+pub(crate) fn is_section(name: &str) -> bool {
     name == "maps" || name.starts_with("maps/")
 }
 

@@ -3,7 +3,7 @@
 //! Invariants: each section is given one role by name and type, once; what has no role is kept as an
 //! [`UnknownSection`] and reported; the order of programs, functions and maps is that of the file.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use object::elf;
@@ -533,39 +533,19 @@ impl Reader<'_, '_> {
         Ok(())
     }
 
-    /// Makes programs of the functions that can be entry points.
-    ///
-    /// Code in `.text` is subprograms, unless the object has no other code: then what nothing calls is a program.
+    /// Makes programs of the functions that can be entry points, and notes those of unknown type.
     fn programs(&mut self) {
-        let outside = |f: &Function| f.section != ".text";
-        let entries = |this: &Self, pick: &dyn Fn(usize, &Function) -> bool| -> Vec<usize> {
-            let functions = this.object.functions.iter().enumerate();
-            functions
-                .filter(|&(i, f)| this.functions.entry[i] && pick(i, f))
-                .map(|(i, _)| i)
-                .collect()
-        };
-        let mut found = entries(self, &|_, f| outside(f));
-        if found.is_empty() && !self.object.functions.iter().any(outside) {
-            let relocs = self.object.functions.iter().flat_map(|f| &f.relocs);
-            let called: HashSet<usize> = relocs
-                .filter_map(|r| match r.target {
-                    RelocTarget::Call(f) | RelocTarget::FuncAddr(f) => Some(f.0),
-                    _ => None,
-                })
-                .collect();
-            found = entries(self, &|i, _| !called.contains(&i));
-        }
-        for index in found {
-            let function = &self.object.functions[index];
-            let program = ProgramSpec::of_section(&function.name, &function.section, FnIdx(index));
-            if program.program_type.is_none() {
-                let (name, section) = (program.name.clone(), program.section.clone());
-                let headline =
-                    format!("section name `{section}` says no type of program for `{name}`");
-                self.note("obj-unknown-program-type", &section, 0, headline);
-            }
-            self.object.programs.push(program);
+        self.object.find_programs();
+        let unknown: Vec<(String, String)> = self
+            .object
+            .programs
+            .iter()
+            .filter(|p| p.program_type.is_none())
+            .map(|p| (p.name.clone(), p.section.clone()))
+            .collect();
+        for (name, section) in unknown {
+            let headline = format!("section name `{section}` says no type of program for `{name}`");
+            self.note("obj-unknown-program-type", &section, 0, headline);
         }
     }
 
