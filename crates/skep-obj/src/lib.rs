@@ -10,6 +10,7 @@ pub mod globals;
 pub mod link;
 pub mod merge;
 pub mod object;
+mod renumber;
 pub mod text;
 
 pub use error::ObjError;

@@ -450,6 +450,7 @@ impl Linker {
     fn finish(mut self) -> Result<Object, ObjError> {
         let failed = |e: skep_btf::BtfError| ObjError::malformed(".BTF", 0, e.to_string());
         self.resolve_externs();
+        crate::renumber::by_section(&mut self.out);
         if self.typed {
             let mut sections: Vec<_> = std::mem::take(&mut self.sections).into_iter().collect();
             sections.sort_by(|a, b| a.0.cmp(&b.0));

@@ -872,6 +872,7 @@ impl Build<'_> {
             }
         }
         self.object.btf = btf;
+        crate::renumber::by_section(&mut self.object);
         Some(self.object)
     }
 }
