@@ -603,3 +603,87 @@ fn counts_are_those_of_strace() {
         }
     }
 }
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn a_clone_that_wants_no_tracer_is_followed() {
+    let script = "my $p = syscall(56, 0x00800000 | 17, 0, 0, 0, 0); if (!$p) { getppid; exit 6 } waitpid $p, 0; exit $? >> 8";
+    let interest = Interest {
+        exit: calls(&[libc::SYS_getppid]),
+        ..Interest::default()
+    };
+    let (outcome, seen) = supervise(command("perl", &["-e", script]), &interest);
+    assert_eq!(outcome.status, Some(Ending::Code(6)), "{seen:?}");
+    let root_and_child: std::collections::HashSet<i32> = seen
+        .iter()
+        .filter_map(|s| {
+            if let Seen::Exit(tid, _, ret) = s {
+                assert!(*ret > 0);
+                Some(*tid)
+            } else {
+                None
+            }
+        })
+        .collect();
+    assert!(!root_and_child.is_empty());
+    assert!(
+        outcome
+            .notes
+            .iter()
+            .any(|note| note.contains("CLONE_UNTRACED")),
+        "{:?}",
+        outcome.notes
+    );
+}
+
+#[test]
+fn a_set_user_id_program_that_loses_its_privileges_is_said() {
+    if !std::path::Path::new("/bin/su").exists() {
+        eprintln!("skipped: no /bin/su");
+        return;
+    }
+    // SAFETY: takes nothing and cannot fail.
+    let root = unsafe { libc::geteuid() } == 0;
+    for launch in [
+        command("/bin/su", &["--version"]),
+        shell("/bin/su --version; exit $?"),
+    ] {
+        let (outcome, _) = supervise(launch, &Interest::default());
+        assert_eq!(outcome.status, Some(Ending::Code(0)));
+        let said = outcome
+            .notes
+            .iter()
+            .any(|note| note.contains("set-user-id") && note.contains("/su"));
+        assert_eq!(said, !root, "{:?}", outcome.notes);
+    }
+}
+
+/// Runs all other tests of this file as user 65534.
+#[test]
+fn an_ordinary_user_sees_the_same() {
+    // SAFETY: takes nothing and cannot fail.
+    if unsafe { libc::geteuid() } != 0 {
+        eprintln!("skipped: this is an ordinary user");
+        return;
+    }
+    let copy = std::env::temp_dir().join(format!("skep-process-test-{}", std::process::id()));
+    std::fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
+    let run = std::process::Command::new("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .arg(&copy)
+        .args(["--skip", "an_ordinary_user"])
+        .current_dir("/")
+        .output();
+    let _ = std::fs::remove_file(&copy);
+    match run {
+        Ok(output) => {
+            assert!(
+                output.status.success(),
+                "{}",
+                String::from_utf8_lossy(&output.stdout)
+            );
+            assert!(String::from_utf8_lossy(&output.stdout).contains("test result: ok"));
+        }
+        Err(_) => eprintln!("skipped: setpriv is not installed"),
+    }
+}

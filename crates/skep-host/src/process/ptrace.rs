@@ -283,6 +283,12 @@ pub fn wait(tid: Tid, poll: bool) -> io::Result<Option<(Tid, Change)>> {
     }
 }
 
+/// The calling thread: the tracer that /proc names.
+pub fn own_tid() -> Tid {
+    // SAFETY: takes nothing and cannot fail.
+    unsafe { libc::gettid() }
+}
+
 /// Whether `tid` is a thread of process `tgid`.
 pub fn is_thread_of(tid: Tid, tgid: Tid) -> bool {
     signal_thread(tgid, tid, 0).is_ok()

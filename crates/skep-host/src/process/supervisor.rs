@@ -120,7 +120,7 @@ impl Supervisor {
                     Err(e) if e.raw_os_error() == Some(libc::ESRCH) => {}
                     Err(_)
                         if procfs::status(tid)
-                            .is_some_and(|status| status.tracer == std::process::id() as Tid) => {}
+                            .is_some_and(|status| status.tracer == ptrace::own_tid()) => {}
                     Err(e) => {
                         let hint = attach_hint(pid, &e);
                         return Err(ProcessError::attach(pid, "becoming its tracer", e, hint));
@@ -543,13 +543,12 @@ impl Supervisor {
         self.resume(tid, 0);
     }
 
-    /// A stop of a task that we do not know yet: a followed one whose parent has not reported.
+    /// A stop of a task that we do not know yet: its parent has not reported.
     fn on_stranger(&mut self, tid: Tid) {
-        let traced =
-            procfs::status(tid).is_some_and(|status| status.tracer == std::process::id() as Tid);
+        // Only tracees stop for us, so it is a task that the kernel attached to us.
         if self.stopping && self.mode == Mode::Attached {
             let _ = ptrace::detach(tid, 0);
-        } else if traced {
+        } else {
             self.early.insert(tid);
             self.adopt_orphans();
         }
