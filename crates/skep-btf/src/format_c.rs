@@ -19,7 +19,7 @@ use crate::kind::Kind;
 use crate::ty::{Composite, Enum, Member, Ty, TypeId};
 
 /// Deeper than C sources nest types or pointers.
-const DEPTH_MAX: usize = 128;
+const DEPTH_MAX: usize = 48;
 /// More than any header has: a kernel's is 3 MB.
 const OUTPUT_MAX: usize = 64 << 20;
 

@@ -250,3 +250,60 @@ fn btf_ext_is_written_as_it_was_read() {
         );
     }
 }
+
+#[test]
+fn deep_nesting_ends_without_taking_the_stack() {
+    use skep_btf::build::MemberDef;
+    use skep_btf::ty::Encoding;
+    for shape in 0..7 {
+        let mut b = Builder::new();
+        let int = b.add_int("int", 4, Encoding::SIGNED);
+        let mut id = int;
+        for level in 0..3000 {
+            let member = [MemberDef::new("a", id, 0)];
+            id = match shape {
+                0 => b.add_struct("", 4, member),
+                1 => b.add_struct(&format!("s{level}"), 4, member),
+                2 => b.add_func_proto(id, &[("f", id)]),
+                3 => b.add_typedef(&format!("t{level}"), id),
+                4 => b.add_array(id, int, 1),
+                5 => b.add_union("", 4, [MemberDef::new("", id, 0)]),
+                _ => {
+                    let inner = b.add_struct("", 8, member);
+                    let proto = b.add_func_proto(inner, &[("", inner)]);
+                    let pointer = b.add_ptr(proto);
+                    b.add_typedef(&format!("t{level}"), pointer)
+                }
+            };
+        }
+        let top = b.add_struct("top", 8, [MemberDef::new("x", id, 0)]);
+        let btf = Arc::new(b.into_btf().unwrap());
+        assert!(
+            format_c::declare(&btf, top).is_err() || matches!(shape, 1 | 3 | 6),
+            "shape {shape}"
+        );
+        let _ = (
+            format_c::dump(&btf),
+            layout::of(&btf, top),
+            value::format(&btf, top, &[0; 64]),
+        );
+        let _ = (
+            btf.align_of(top),
+            btf.size_of(top),
+            btf.member(top, "y"),
+            btf.member(id, "y"),
+        );
+        let targets = [btf.clone()];
+        let mut relocator = Relocator::new(&btf, &targets);
+        for kind in CoreKind::ALL {
+            let access = if kind.is_type() { "0" } else { "0:0" }.to_owned();
+            let _ = relocator.resolve(&CoreRelo {
+                insn_off: 0,
+                type_id: top,
+                access,
+                kind,
+            });
+        }
+        assert_eq!(dedup::dedup(&btf).unwrap().map.len(), btf.len() as usize);
+    }
+}

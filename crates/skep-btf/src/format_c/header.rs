@@ -128,7 +128,7 @@ impl Header<'_> {
 
     /// Prints what must be there before a type can be used: by value if `whole`, else behind a pointer.
     fn need(&mut self, id: TypeId, whole: bool, depth: usize) -> Result<(), BtfError> {
-        if depth > 4 * DEPTH_MAX {
+        if depth > 3 * DEPTH_MAX {
             return Err(BtfError::TooDeep { id });
         }
         let ty = self.printer.btf.ty(id)?;
