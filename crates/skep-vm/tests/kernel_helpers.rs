@@ -96,6 +96,10 @@ impl Code {
         self.wide(dst, 0, value as i32, (value >> 32) as i32)
     }
 
+    fn map(&mut self, dst: u8, index: usize) -> &mut Code {
+        self.wide(dst, pseudo::MAP_FD, index as i32, 0)
+    }
+
     fn map_value(&mut self, dst: u8, index: usize) -> &mut Code {
         self.wide(dst, pseudo::MAP_VALUE, index as i32, 0)
     }
@@ -419,4 +423,218 @@ fn text_is_formatted_alike() {
         compared >= 50,
         "only {compared} were compared; the verifier refused {refused:?}"
     );
+}
+
+#[test]
+fn programs_change_elements_alike() {
+    if !kernel() {
+        return;
+    }
+    let key_at = -8;
+    let value_at = -16;
+    for (kind, map_flags, key_size) in [
+        (MapType::Array, 0, 4),
+        (MapType::PercpuArray, 0, 4),
+        (MapType::Hash, 0, 4),
+        (MapType::Hash, flags::NO_PREALLOC, 4),
+        (MapType::PercpuHash, 0, 4),
+        (MapType::LruHash, 0, 4),
+        (MapType::LpmTrie, flags::NO_PREALLOC, 8),
+    ] {
+        let mut def = MapDef::new("elements", kind, key_size, 8, 2);
+        def.flags = map_flags;
+        // An LRU map of two is not the same in both.
+        if kind == MapType::LruHash {
+            def.max_entries = 1024;
+        }
+        let (results, map) = (Twin::results(8 * 40), Twin::new(def));
+        let mut code = Code::default();
+        code.map_value(9, 0);
+        let mut at = 0;
+        for (first, flags) in [
+            (1u64, 2u64),
+            (1, 0),
+            (1, 1),
+            (1, 2),
+            (1, 3),
+            (0, 1),
+            (0, 0),
+            (2, 0),
+            (5, 1),
+            (5, 2),
+            (1, 4),
+            (1, 1 << 32),
+        ] {
+            code.text(key_at, &first.to_ne_bytes())
+                .text(value_at, &[first as u8 + 1; 8]);
+            code.map(1, 1)
+                .frame(2, key_at.into())
+                .frame(3, value_at.into())
+                .value(4, flags)
+                .call(2)
+                .keep(at, 0);
+            at += 1;
+        }
+        for first in [1u64, 1, 9, 40] {
+            code.text(key_at, &first.to_ne_bytes());
+            code.map(1, 1).frame(2, key_at.into()).call(3).keep(at, 0);
+            at += 1;
+        }
+        // What is left, by value: 0 stands for nothing.
+        for first in [0u64, 1, 2, 5, 9] {
+            code.text(key_at, &first.to_ne_bytes());
+            code.map(1, 1).frame(2, key_at.into()).call(1);
+            code.push(&[
+                Insn::new(class::JMP | jmp::JEQ | source::K, 0, 0, 1, 0),
+                Insn::new(class::LDX | mode::MEM | size::DW, 0, 0, 0, 0),
+            ]);
+            code.keep(at, 0);
+            at += 1;
+        }
+        let (theirs, ours) = code.run(kind.name(), &[&results, &map]);
+        assert_eq!(
+            words(&theirs),
+            words(&ours),
+            "{kind} {map_flags}: kernel, engine"
+        );
+    }
+}
+
+#[test]
+fn programs_push_and_pop_alike() {
+    if !kernel() {
+        return;
+    }
+    for kind in [MapType::Queue, MapType::Stack, MapType::BloomFilter] {
+        let results = Twin::results(8 * 60);
+        let map = Twin::new(MapDef::new("pile", kind, 0, 8, 2));
+        let mut code = Code::default();
+        code.map_value(9, 0);
+        let mut at = 0;
+        for (value, flags) in [
+            (1u64, 0u64),
+            (2, 1),
+            (2, 0),
+            (3, 0),
+            (3, 2),
+            (4, 3),
+            (4, 4),
+            (5, 1 << 32),
+        ] {
+            code.text(-8, &value.to_ne_bytes());
+            code.map(1, 1)
+                .frame(2, -8)
+                .value(3, flags)
+                .call(87)
+                .keep(at, 0);
+            at += 1;
+        }
+        for id in [89, 88, 89, 88, 88, 89] {
+            // A bloom filter is only asked; what it may wrongly know depends on its seed, so only what it has.
+            let value: u64 = if kind == MapType::BloomFilter {
+                2
+            } else {
+                0x77
+            };
+            if kind == MapType::BloomFilter && id == 88 {
+                continue;
+            }
+            code.text(-8, &value.to_ne_bytes());
+            code.map(1, 1).frame(2, -8).call(id).keep(at, 0);
+            code.push(&[Insn::new(class::LDX | mode::MEM | size::DW, 1, 10, -8, 0)])
+                .keep(at + 1, 1);
+            at += 2;
+        }
+        let (theirs, ours) = code.run(kind.name(), &[&results, &map]);
+        assert_eq!(words(&theirs), words(&ours), "{kind}: kernel, engine");
+    }
+}
+
+#[test]
+fn rings_fill_alike() {
+    if !kernel() {
+        return;
+    }
+    let results = Twin::results(8 * 40);
+    let ring = Twin::new(MapDef::new("ring", MapType::Ringbuf, 0, 0, 4096));
+    let mut code = Code::default();
+    code.map_value(9, 0).text(-400, &[7; 400]);
+    let mut at = 0;
+    for (size, flags) in [
+        (8, 0u64),
+        (400, 1),
+        (400, 2),
+        (1, 3),
+        (8, 4),
+        (7, 1 << 40),
+        (400, 0),
+        (400, 0),
+        (400, 0),
+        (400, 0),
+        (400, 0),
+        (400, 0),
+        (400, 0),
+        (400, 0),
+        (8, 0),
+    ] {
+        code.map(1, 1)
+            .frame(2, -400)
+            .set(3, size)
+            .value(4, flags)
+            .call(130)
+            .keep(at, 0);
+        at += 1;
+    }
+    for what in 0..6 {
+        code.map(1, 1).set(2, what).call(134).keep(at, 0);
+        at += 1;
+    }
+    // Whether there is room for a record, and what it takes when it is thrown away.
+    for size in [8, 16, 4000, 4088, 4096, 1 << 20] {
+        code.map(1, 1).value(2, size).set(3, 0).call(131);
+        code.set(7, 0)
+            .push(&[Insn::new(class::JMP | jmp::JEQ | source::K, 0, 0, 4, 0)]);
+        code.set(7, 1).mov(1, 0).set(2, 0).call(133).keep(at, 7);
+        at += 1;
+    }
+    code.map(1, 1).set(2, 3).call(134).keep(at, 0);
+    let (theirs, ours) = code.run("ring", &[&results, &ring]);
+    assert_eq!(words(&theirs), words(&ours), "kernel, engine");
+    assert!(words(&ours).contains(&-11), "the ring was filled: EAGAIN");
+}
+
+#[test]
+fn events_without_a_buffer_fail_alike() {
+    if !kernel() {
+        return;
+    }
+    let results = Twin::results(8 * 10);
+    let def = MapDef::new("events", MapType::PerfEventArray, 4, 4, 64);
+    let kernel = KernelMap::create(&Kernel, &def, None, None).expect("the kernel makes this map");
+    let closed = CreateOptions {
+        perf_bytes: 0,
+        ..CreateOptions::default()
+    };
+    let ours = create(&def, &closed).expect("so does the engine");
+    let events = Twin { kernel, ours };
+    let mut code = Code::default();
+    code.map_value(9, 0).mov(8, 1).text(-8, &[1; 8]);
+    for (at, flags) in [
+        (0, 0xffff_ffffu64),
+        (1, 0),
+        (2, 63),
+        (3, 64),
+        (4, 0xffff_fffe),
+        (5, 1 << 63),
+    ] {
+        code.mov(1, 8)
+            .map(2, 1)
+            .value(3, flags)
+            .frame(4, -8)
+            .set(5, 8)
+            .call(25)
+            .keep(at, 0);
+    }
+    let (theirs, ours) = code.run("events", &[&results, &events]);
+    assert_eq!(words(&theirs), words(&ours), "kernel, engine");
 }
