@@ -10,8 +10,10 @@ use skep_diag::{Diagnostic, Diagnostics, SourceId, Span};
 
 use crate::insn::{Insn, class, mode, size};
 
+mod attribute;
 pub mod file;
 mod insn;
+mod note;
 mod parse;
 mod print;
 pub(crate) mod token;
@@ -212,15 +214,15 @@ impl Body {
         let mut rest = tokens;
         while !rest.is_empty() {
             let start = rest[0].start;
-            match insn::note(rest, at) {
+            match note::note(rest, at) {
                 Ok((note, after)) => {
                     let end = rest[rest.len() - after.len() - 1].end;
                     match note {
-                        insn::Note::Core(mut core) => {
+                        note::Note::Core(mut core) => {
                             core.span = self.span(base, start, end);
                             self.core.push(core);
                         }
-                        insn::Note::Line(line) => self.lines.push(line),
+                        note::Note::Line(line) => self.lines.push(line),
                     }
                     rest = after;
                 }

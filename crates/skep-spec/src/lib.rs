@@ -15,6 +15,7 @@ pub mod malformed;
 pub mod map;
 pub mod opcode;
 pub mod program;
+pub mod reference;
 pub mod section;
 pub mod tracepoint;
 

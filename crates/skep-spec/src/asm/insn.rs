@@ -3,9 +3,11 @@
 //! Invariants: a row that matches gives a slot that `opcode::check` accepts; the failure reported is the one that came
 //! furthest, with what was expected there.
 
+use std::borrow::Cow;
+
 use skep_diag::{Diagnostic, Span};
 
-use super::file::{CORE_KINDS, CoreNote, LineNote, RefTarget};
+use super::file::RefTarget;
 use super::token::{self, Lexed, Token};
 use super::{is_32_bit, is_narrow};
 use crate::helper;
@@ -47,29 +49,43 @@ impl Target {
     }
 }
 
-/// Why no row fits: at which token, and what would have been right there.
+/// What would have been right at a token.
+#[derive(Clone, PartialEq, Eq)]
+enum Expected {
+    /// This very word or sign.
+    Literal(&'static str),
+    /// Something of this description.
+    Kind(Cow<'static, str>),
+}
+
+/// Why one row does not fit: at which token, and what would have been right there. Cheap, since most rows miss.
+struct Miss {
+    at: usize,
+    expected: Expected,
+}
+
+/// Why no row fits: the token that the best of them came to, and what would have been right there.
 pub(super) struct Failure {
     pub(super) at: usize,
-    expected: Vec<String>,
+    expected: Vec<Expected>,
 }
 
 impl Failure {
-    fn new(at: usize, expected: impl Into<String>) -> Failure {
+    pub(super) fn new(at: usize, expected: impl Into<Cow<'static, str>>) -> Failure {
         Failure {
             at,
-            expected: vec![expected.into()],
+            expected: vec![Expected::Kind(expected.into())],
         }
     }
 
-    fn merge(&mut self, other: Failure) {
-        if other.at > self.at {
-            *self = other;
-        } else if other.at == self.at {
-            for expected in other.expected {
-                if !self.expected.contains(&expected) {
-                    self.expected.push(expected);
-                }
-            }
+    fn merge(&mut self, miss: Miss) {
+        if miss.at > self.at {
+            *self = Failure {
+                at: miss.at,
+                expected: vec![miss.expected],
+            };
+        } else if miss.at == self.at && !self.expected.contains(&miss.expected) {
+            self.expected.push(miss.expected);
         }
     }
 
@@ -77,7 +93,15 @@ impl Failure {
         const SHOWN: usize = 8;
         let more = self.expected.len().saturating_sub(SHOWN);
         self.expected.truncate(SHOWN);
-        let mut expected = self.expected.join(", ");
+        let words: Vec<String> = self
+            .expected
+            .iter()
+            .map(|expected| match expected {
+                Expected::Literal(literal) => format!("`{literal}`"),
+                Expected::Kind(kind) => kind.to_string(),
+            })
+            .collect();
+        let mut expected = words.join(", ");
         if more > 0 {
             expected.push_str(", ...");
         }
@@ -334,7 +358,7 @@ impl<'t, 'a> Matcher<'t, 'a> {
         }
     }
 
-    fn run(mut self, text: &str) -> Result<Parsed, Failure> {
+    fn run(mut self, text: &'static str) -> Result<Parsed, Miss> {
         let mut rest = text;
         loop {
             let open = rest.find('{').unwrap_or(rest.len());
@@ -358,8 +382,11 @@ impl<'t, 'a> Matcher<'t, 'a> {
         })
     }
 
-    fn fail(&self, expected: impl Into<String>) -> Failure {
-        Failure::new(self.at, expected)
+    fn fail(&self, expected: &'static str) -> Miss {
+        Miss {
+            at: self.at,
+            expected: Expected::Kind(Cow::Borrowed(expected)),
+        }
     }
 
     fn peek(&self) -> Option<&'t Token<'a>> {
@@ -370,11 +397,15 @@ impl<'t, 'a> Matcher<'t, 'a> {
         self.tokens.get(self.at + 1).map(|lexed| &lexed.token)
     }
 
-    fn literal(&mut self, text: &str) -> Result<(), Failure> {
+    fn literal(&mut self, text: &'static str) -> Result<(), Miss> {
         let mut from = 0;
         while let Some(lexed) = token::next(text, from) {
             if self.peek() != Some(&lexed.token) {
-                return Err(self.fail(format!("`{}`", &text[lexed.start..lexed.end])));
+                let expected = Expected::Literal(&text[lexed.start..lexed.end]);
+                return Err(Miss {
+                    at: self.at,
+                    expected,
+                });
             }
             self.at += 1;
             from = lexed.end;
@@ -382,7 +413,7 @@ impl<'t, 'a> Matcher<'t, 'a> {
         Ok(())
     }
 
-    fn place(&mut self, name: &str) -> Result<(), Failure> {
+    fn place(&mut self, name: &str) -> Result<(), Miss> {
         match name {
             "d" | "md" | "wd" => self.register(name, true),
             "s" | "ms" | "ws" => self.register(name, false),
@@ -418,7 +449,7 @@ impl<'t, 'a> Matcher<'t, 'a> {
         }
     }
 
-    fn register(&mut self, name: &str, is_dst: bool) -> Result<(), Failure> {
+    fn register(&mut self, name: &str, is_dst: bool) -> Result<(), Miss> {
         let expected = if name.starts_with('w') {
             "a register w0 to w10"
         } else {
@@ -448,7 +479,7 @@ impl<'t, 'a> Matcher<'t, 'a> {
     }
 
     /// `5`, `-5`: an optional sign and a magnitude.
-    fn signed(&mut self, expected: &str) -> Result<i128, Failure> {
+    fn signed(&mut self, expected: &'static str) -> Result<i128, Miss> {
         let negative = match self.peek() {
             Some(Token::Sign("-")) => true,
             Some(Token::Sign("+")) | Some(Token::Number(_)) => false,
@@ -468,8 +499,8 @@ impl<'t, 'a> Matcher<'t, 'a> {
         &mut self,
         value: i128,
         range: std::ops::RangeInclusive<i128>,
-        expected: &str,
-    ) -> Result<i128, Failure> {
+        expected: &'static str,
+    ) -> Result<i128, Miss> {
         if !range.contains(&value) {
             return Err(self.fail(expected));
         }
@@ -477,7 +508,7 @@ impl<'t, 'a> Matcher<'t, 'a> {
         Ok(value)
     }
 
-    fn immediate(&mut self) -> Result<i32, Failure> {
+    fn immediate(&mut self) -> Result<i32, Miss> {
         const I32: std::ops::RangeInclusive<i128> = i32::MIN as i128..=i32::MAX as i128;
         const BOTH: std::ops::RangeInclusive<i128> = i32::MIN as i128..=u32::MAX as i128;
         let value = self.signed("a number")?;
@@ -493,7 +524,7 @@ impl<'t, 'a> Matcher<'t, 'a> {
         }
     }
 
-    fn immediate64(&mut self) -> Result<(), Failure> {
+    fn immediate64(&mut self) -> Result<(), Miss> {
         let value = self.signed("a number")?;
         let value = self.in_range(
             value,
@@ -505,13 +536,13 @@ impl<'t, 'a> Matcher<'t, 'a> {
         Ok(())
     }
 
-    fn half(&mut self) -> Result<u16, Failure> {
+    fn half(&mut self) -> Result<u16, Miss> {
         let value = self.signed("a number")?;
         self.in_range(value, 0..=0xffff, "a number of 16 bits")
             .map(|value| value as u16)
     }
 
-    fn memory_offset(&mut self) -> Result<(), Failure> {
+    fn memory_offset(&mut self) -> Result<(), Miss> {
         if !matches!(self.peek(), Some(Token::Sign("+" | "-"))) {
             return Ok(());
         }
@@ -521,7 +552,7 @@ impl<'t, 'a> Matcher<'t, 'a> {
         Ok(())
     }
 
-    fn added(&mut self) -> Result<i32, Failure> {
+    fn added(&mut self) -> Result<i32, Miss> {
         if !matches!(self.peek(), Some(Token::Sign("+" | "-"))) {
             return Ok(0);
         }
@@ -535,8 +566,8 @@ impl<'t, 'a> Matcher<'t, 'a> {
     fn distance(
         &mut self,
         range: std::ops::RangeInclusive<i128>,
-        expected: &str,
-    ) -> Result<Option<i32>, Failure> {
+        expected: &'static str,
+    ) -> Result<Option<i32>, Miss> {
         if self.peek() == Some(&Token::Word("pc"))
             && matches!(self.peek_after(), Some(Token::Sign("+" | "-")))
         {
@@ -558,7 +589,7 @@ impl<'t, 'a> Matcher<'t, 'a> {
         Some((word.to_owned(), lexed.start, lexed.end))
     }
 
-    fn jump(&mut self, by_offset: bool) -> Result<(), Failure> {
+    fn jump(&mut self, by_offset: bool) -> Result<(), Miss> {
         let (range, expected) = if by_offset {
             (
                 i16::MIN as i128..=i16::MAX as i128,
@@ -587,7 +618,7 @@ impl<'t, 'a> Matcher<'t, 'a> {
         Ok(())
     }
 
-    fn local(&mut self) -> Result<(), Failure> {
+    fn local(&mut self) -> Result<(), Miss> {
         let expected = "a function, or a distance such as `pc+5`";
         if let Some(distance) = self.distance(i32::MIN as i128..=i32::MAX as i128, expected)? {
             self.insn.imm = distance;
@@ -619,13 +650,13 @@ impl<'t, 'a> Matcher<'t, 'a> {
         Ok(())
     }
 
-    fn number32(&mut self, expected: &str) -> Result<i32, Failure> {
+    fn number32(&mut self, expected: &'static str) -> Result<i32, Miss> {
         let value = self.signed(expected)?;
         self.in_range(value, i32::MIN as i128..=u32::MAX as i128, expected)
             .map(|value| value as u32 as i32)
     }
 
-    fn helper(&mut self) -> Result<(), Failure> {
+    fn helper(&mut self) -> Result<(), Miss> {
         let expected = "a helper's name or number";
         if matches!(self.peek(), Some(Token::Number(_) | Token::Sign("-"))) {
             self.insn.imm = self.number32(expected)?;
@@ -665,7 +696,7 @@ impl<'t, 'a> Matcher<'t, 'a> {
         Ok(())
     }
 
-    fn kfunc(&mut self) -> Result<(), Failure> {
+    fn kfunc(&mut self) -> Result<(), Miss> {
         let expected = "`kfunc` and a kernel function's name or BTF id";
         if self.peek() == Some(&Token::Word("kernel"))
             && self.peek_after() == Some(&Token::Sign("-"))
@@ -692,99 +723,4 @@ impl<'t, 'a> Matcher<'t, 'a> {
         }
         Ok(())
     }
-}
-
-/// An annotation after an instruction.
-pub(super) enum Note {
-    Core(CoreNote),
-    Line(LineNote),
-}
-
-/// Reads one annotation of the slot `at` and says what is left after it.
-pub(super) fn note<'t, 'a>(
-    tokens: &'t [Lexed<'a>],
-    at: usize,
-) -> Result<(Note, &'t [Lexed<'a>]), Failure> {
-    let token = |index: usize| tokens.get(index).map(|lexed| &lexed.token);
-    let Some(Token::Word(kind @ ("core" | "line"))) = token(1) else {
-        return Err(Failure::new(1, "`core` or `line`"));
-    };
-    if token(2) != Some(&Token::Sign("(")) {
-        return Err(Failure::new(2, "`(`"));
-    }
-    let Some(close) = tokens
-        .iter()
-        .position(|lexed| lexed.token == Token::Sign(")"))
-    else {
-        return Err(Failure::new(tokens.len(), "`)`"));
-    };
-    let text = |index: usize| match token(index) {
-        Some(Token::Text(bytes)) => Ok(String::from_utf8_lossy(bytes).into_owned()),
-        _ => Err(Failure::new(index, "a string in quotes")),
-    };
-    let number = |index: usize| match token(index) {
-        Some(Token::Number(value)) if *value <= u64::from(u32::MAX) => Ok(*value as u32),
-        _ => Err(Failure::new(index, "a number of 32 bits")),
-    };
-    let comma = |index: usize| match token(index) {
-        Some(Token::Sign(",")) => Ok(()),
-        _ => Err(Failure::new(index, "`,`")),
-    };
-    let rest = &tokens[close + 1..];
-    if *kind == "line" {
-        let (file, line) = (text(3)?, number(5)?);
-        comma(4)?;
-        comma(6)?;
-        let column = number(7)?;
-        comma(8)?;
-        let note = LineNote {
-            at,
-            file,
-            line,
-            column,
-            text: text(9)?,
-        };
-        return if close == 10 {
-            Ok((Note::Line(note), rest))
-        } else {
-            Err(Failure::new(10, "`)`"))
-        };
-    }
-    let Some(Token::Word(word)) = token(3) else {
-        return Err(Failure::new(3, CORE_KINDS.join(", ")));
-    };
-    let Some(kind) = CORE_KINDS.iter().position(|kind| kind == word) else {
-        return Err(Failure::new(3, CORE_KINDS.join(", ")));
-    };
-    comma(4)?;
-    // The type's name: all words up to the comma before the access string.
-    let words: Vec<&str> = tokens[5.min(close)..close]
-        .iter()
-        .map_while(|lexed| {
-            if let Token::Word(word) = lexed.token {
-                Some(word)
-            } else {
-                None
-            }
-        })
-        .collect();
-    let type_name = match token(5) {
-        Some(Token::Text(_)) => text(5)?,
-        _ if words.is_empty() => return Err(Failure::new(5, "a type")),
-        _ => words.join(" "),
-    };
-    let comma_at = 5 + words.len().max(1);
-    comma(comma_at)?;
-    let access = text(comma_at + 1)?;
-    if close != comma_at + 2 {
-        return Err(Failure::new(comma_at + 2, "`)`"));
-    }
-    let note = CoreNote {
-        at,
-        kind: kind as u32,
-        type_name,
-        access,
-        span: Span::default(),
-    };
-    Ok((Note::Core(note), rest))
 }

@@ -481,3 +481,20 @@ fn no_text_makes_it_panic() {
         }
     }
 }
+
+#[test]
+fn the_references_example_assembles() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/asm.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    let example = page.split("```").nth(1).unwrap();
+    let (file, diagnostics) = parse(example, SourceId(0));
+    assert_eq!(diagnostics.to_string(), "");
+    assert_eq!(
+        (
+            file.maps.len(),
+            file.globals.len(),
+            file.functions[0].insns.len()
+        ),
+        (1, 1, 14)
+    );
+}
