@@ -27,7 +27,9 @@ pub fn run(root: &Path, args: &[String]) -> Result<(), String> {
             continue;
         }
         if check {
-            return Err(format!("docs/reference/{name} is stale: run `cargo xtask codegen`"));
+            return Err(format!(
+                "docs/reference/{name} is stale: run `cargo xtask codegen`"
+            ));
         }
         fs::write(&path, fresh).map_err(|error| format!("{}: {error}", path.display()))?;
         println!("wrote docs/reference/{name}");
@@ -39,6 +41,7 @@ pub fn run(root: &Path, args: &[String]) -> Result<(), String> {
 mod tests {
     #[test]
     fn the_reference_is_fresh() {
-        super::run(&crate::root(), &["--check".to_owned()]).expect("generated pages match the tables");
+        super::run(&crate::root(), &["--check".to_owned()])
+            .expect("generated pages match the tables");
     }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+mod codegen;
 mod fuzz;
 mod setup;
 mod test;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
     let result = match args.first().map(String::as_str) {
         Some("tidy") => tidy::run(&root()),
         Some("test") => test::run(&root(), rest),
+        Some("codegen") => codegen::run(&root(), rest),
         Some("fuzz") => fuzz::run(&root(), rest),
         _ => Err(USAGE.to_owned()),
     };
