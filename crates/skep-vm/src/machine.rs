@@ -7,7 +7,7 @@ use std::mem::MaybeUninit;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use skep_spec::context::Resolved;
+use skep_spec::context::{ContextLayout, Resolved};
 
 use crate::decode::Op;
 use crate::env::Env;
@@ -44,6 +44,8 @@ pub(crate) struct Machine<'p> {
     pub tail: Option<&'p Program>,
     /// Value of r1 at the start.
     pub ctx_addr: u64,
+    /// Layout of a converted context, and bytes of its slots, which start at `ctx_addr`.
+    converted: Option<(&'static ContextLayout, u64)>,
     budget: Option<u64>,
     pub executed: u64,
     interrupt: Option<&'p AtomicBool>,
@@ -94,6 +96,11 @@ impl<'p> Machine<'p> {
                 )
             }
         };
+        let converted = match &place {
+            Place::Packet(packet) => Some((packet.layout(), 8 * packet.slot_count() as u64)),
+            Place::Converted { layout, slots } => Some((*layout, slots.end - slots.start)),
+            _ => None,
+        };
         let mut machine = Machine {
             env,
             memory: Memory::new(stack_top, place, env.kernel_regions()),
@@ -103,10 +110,12 @@ impl<'p> Machine<'p> {
             chain: Vec::new(),
             tail: None,
             ctx_addr: r1,
+            converted,
             budget: limits.insns,
             executed: 0,
             interrupt: limits.interrupt.as_deref(),
         };
+        machine.memory.remember_input();
         machine.open_frame(program.functions.first().map_or(0, |entry| entry.stack));
         let mut result = interp::exec(&mut machine, program, 0, [r1, r2, 0, 0, 0]);
         if !machine.memory.records.is_empty() {
@@ -238,7 +247,6 @@ impl<'p> Machine<'p> {
         self.memory.find(&maps, addr, len, write)
     }
 
-    #[cold]
     #[inline(never)]
     pub fn load_slow(
         &mut self,
@@ -246,6 +254,16 @@ impl<'p> Machine<'p> {
         addr: u64,
         width: u32,
     ) -> Result<u64, TrapCause> {
+        if let Some((layout, slots)) = self.converted
+            && width == 4
+            && let Some((at, whole)) = program.context.word(addr.wrapping_sub(self.ctx_addr))
+            && (at | 7) < slots
+            && program.layout.is_some_and(|own| std::ptr::eq(own, layout))
+        {
+            let width = if whole { 8 } else { 4 };
+            // SAFETY: the slot that holds these bytes is one of the context's.
+            return Ok(unsafe { read(self.ctx_addr + at, width) });
+        }
         let found = match self.find(program, addr, u64::from(width), false) {
             // As the kernel's fault handler has it for null pointers in its structures.
             Err(_) if program.kernel_pointers && addr < NULL_PAGE => return Ok(0),
@@ -280,7 +298,6 @@ impl<'p> Machine<'p> {
         }
     }
 
-    #[cold]
     #[inline(never)]
     pub fn store_slow(
         &mut self,

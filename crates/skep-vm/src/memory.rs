@@ -262,6 +262,19 @@ impl<'p> Memory<'p> {
         }
     }
 
+    /// Remembers what nearly every program reads first.
+    pub fn remember_input(&mut self) {
+        let range = match &self.place {
+            Place::Flat(range, _) => range.clone(),
+            Place::Packet(packet) => {
+                let (start, end) = packet.region();
+                start..end
+            }
+            _ => return,
+        };
+        self.remember(&range, false);
+    }
+
     /// Says in words what is at or near `addr`.
     #[cold]
     fn describe(&self, maps: &[&[Arc<dyn Map>]], addr: u64, len: u64, write: bool) -> String {

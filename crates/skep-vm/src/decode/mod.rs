@@ -103,6 +103,19 @@ impl ContextIndex {
         }
     }
 
+    /// Where the bytes of an aligned 4-byte read lie in the slots, and whether it takes a whole slot there.
+    #[inline(always)]
+    pub fn word(&self, offset: u64) -> Option<(u64, bool)> {
+        if offset & 3 != 0 {
+            return None;
+        }
+        match *self.words.get((offset / 4) as usize)? {
+            Some(Resolved::Part(at)) => Some((u64::from(at), false)),
+            Some(Resolved::Slot(slot)) => Some((8 * slot as u64, true)),
+            _ => None,
+        }
+    }
+
     /// Nothing says nothing: ask the layout.
     pub fn read(&self, offset: u32, width: u32) -> Option<Resolved> {
         let reads = match width {
