@@ -14,6 +14,7 @@ mod btf_fix;
 mod data;
 mod functions;
 mod legacy_maps;
+mod map_types;
 mod maps;
 mod read;
 mod relocate;

@@ -10,6 +10,8 @@ use crate::error::ObjError;
 use crate::object::{Object, ParseOptions};
 
 mod build;
+mod externs;
+mod init;
 mod print;
 
 pub use print::print;

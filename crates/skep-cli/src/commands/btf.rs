@@ -99,12 +99,22 @@ impl BtfCommand {
 fn open(path: &str, base: Option<std::sync::Arc<Btf>>) -> Result<Btf, Failure> {
     let bytes = super::read_file(path)?;
     let rejected = |e: &dyn std::fmt::Display| Failure::rejected(format!("{path}: {e}"));
+    let is_btf = bytes.starts_with(&[0x9f, 0xeb]) || bytes.starts_with(&[0xeb, 0x9f]);
+    let missing = || {
+        Failure::rejected(format!(
+            "{path}: no types: compile with `clang -g`, or declare some"
+        ))
+    };
     let bytes = if bytes.starts_with(b"\x7fELF") {
         skep_obj::elf::btf_section(&bytes)
             .map_err(|e| Failure::of_object(path, &e))?
-            .ok_or_else(|| {
-                Failure::rejected(format!("{path}: no .BTF section: compile with `clang -g`"))
-            })?
+            .ok_or_else(missing)?
+    } else if !is_btf && std::str::from_utf8(&bytes).is_ok() {
+        super::read_object(path, true)?
+            .btf
+            .ok_or_else(missing)?
+            .raw()
+            .to_vec()
     } else {
         bytes
     };

@@ -29,7 +29,8 @@ pub fn read_object(path: &str, legacy_maps: bool) -> Result<skep_obj::Object, Fa
     let name = path.rsplit('/').next().unwrap_or(path);
     let name = name.split('.').next().unwrap_or(name).to_owned();
     let options = skep_obj::ParseOptions { name, legacy_maps };
-    if let Ok(text) = std::str::from_utf8(&bytes)
+    if !bytes.starts_with(b"\x7fELF")
+        && let Ok(text) = std::str::from_utf8(&bytes)
         && !text.contains('\0')
     {
         let mut sources = skep_diag::Sources::new();

@@ -17,8 +17,8 @@ use skep_spec::asm::{self, Init, RefTarget, Shape};
 use skep_spec::insn::Endian;
 use skep_spec::map::{MapDef, MapType, flags};
 
+use super::init::Fill;
 use crate::elf;
-use crate::globals;
 use crate::object::*;
 
 pub(super) fn object(
@@ -93,13 +93,13 @@ pub(super) fn names(btf: &Btf) -> HashMap<String, TypeId> {
 /// The word for a type that no C name stands for.
 pub(super) const BY_ID: &str = "btf_type_";
 
-struct Build<'a> {
-    object: Object,
+pub(super) struct Build<'a> {
+    pub object: Object,
     types: Types,
     diagnostics: &'a mut Diagnostics,
     maps: HashMap<String, MapIdx>,
     functions: HashMap<String, FnIdx>,
-    externs: HashMap<String, ExternIdx>,
+    pub externs: HashMap<String, ExternIdx>,
     globals: HashMap<String, (MapIdx, u32)>,
     /// Values of variables: place, type, what it is to hold, where that is written.
     values: Vec<(MapIdx, u32, TypeId, Init, Span)>,
@@ -108,7 +108,7 @@ struct Build<'a> {
 }
 
 impl Build<'_> {
-    fn error(&mut self, id: &'static str, span: Span, headline: impl Into<String>, help: &str) {
+    pub fn error(&mut self, id: &'static str, span: Span, headline: impl Into<String>, help: &str) {
         self.diagnostics
             .push(Diagnostic::error(id, headline).at(span, "").help(help));
     }
@@ -141,7 +141,7 @@ impl Build<'_> {
     }
 
     /// Size and alignment of a type.
-    fn shape(&mut self, id: TypeId, span: Span) -> (u32, u32) {
+    pub fn shape(&mut self, id: TypeId, span: Span) -> (u32, u32) {
         let shape = match &self.types {
             Types::Declared(c) => c.shape(id),
             Types::Given(given) => given.btf.size_of(id).ok().zip(given.btf.align_of(id).ok()),
@@ -158,7 +158,7 @@ impl Build<'_> {
     }
 
     /// The variable or function that a C declaration declares.
-    fn declared(&mut self, text: &str, span: Span) -> Option<Declared> {
+    pub fn declared(&mut self, text: &str, span: Span) -> Option<Declared> {
         self.any_type = true;
         let result = match &mut self.types {
             Types::Declared(c) => c
@@ -180,11 +180,11 @@ impl Build<'_> {
         }
     }
 
-    fn builder(&mut self) -> Option<&mut Builder> {
+    pub fn builder(&mut self) -> Option<&mut Builder> {
         self.types.builder()
     }
 
-    fn given(&self) -> Option<Arc<Btf>> {
+    pub fn given(&self) -> Option<Arc<Btf>> {
         match &self.types {
             Types::Given(given) => Some(Arc::clone(&given.btf)),
             Types::Declared(_) => None,
@@ -451,183 +451,6 @@ impl Build<'_> {
         }
     }
 
-    fn externs(&mut self, file: &asm::File) {
-        let (mut kconfig, mut ksyms) = (Vec::new(), Vec::new());
-        let mut places = Vec::new();
-        let mut end = 0u32;
-        for one in &file.externs {
-            let (kind, btf_type) = if let Some(btf) = self.given() {
-                self.given_extern(&btf, one)
-            } else {
-                match self.declared(&one.declaration, one.span) {
-                    Some(Declared::Variable { name, ty }) => {
-                        let (size, _) = if one.kind == asm::ExternKind::Kconfig {
-                            self.shape(ty, one.span)
-                        } else {
-                            (0, 0)
-                        };
-                        let untyped = self.is_void(ty);
-                        let var = TypeDef::Var {
-                            name,
-                            target: ty,
-                            linkage: BtfLinkage::Extern,
-                        };
-                        let var = self.builder().map_or(TypeId::VOID, |b| b.add(var));
-                        if one.kind == asm::ExternKind::Kconfig {
-                            let offset = end.checked_next_multiple_of(8).unwrap_or(u32::MAX);
-                            end = offset.saturating_add(size);
-                            kconfig.push(SecVarDef {
-                                ty: var,
-                                offset,
-                                size,
-                            });
-                            (
-                                ExternKind::Kconfig {
-                                    map: MapIdx(usize::MAX),
-                                    offset,
-                                    size,
-                                },
-                                Some(var),
-                            )
-                        } else {
-                            ksyms.push(SecVarDef {
-                                ty: var,
-                                offset: 0,
-                                size: 0,
-                            });
-                            (
-                                if untyped {
-                                    ExternKind::KsymUntyped
-                                } else {
-                                    ExternKind::KsymTyped
-                                },
-                                Some(var),
-                            )
-                        }
-                    }
-                    Some(Declared::Function { name, proto }) => {
-                        let func = TypeDef::Func {
-                            name,
-                            proto,
-                            linkage: BtfLinkage::Extern,
-                        };
-                        let func = self.builder().map_or(TypeId::VOID, |b| b.add(func));
-                        ksyms.push(SecVarDef {
-                            ty: func,
-                            offset: 0,
-                            size: 0,
-                        });
-                        (ExternKind::Kfunc, Some(func))
-                    }
-                    _ => {
-                        self.error(
-                            "obj-bad-declaration",
-                            one.span,
-                            "neither a variable nor a function",
-                            "write `u32 CONFIG_HZ` or `void f(void)`",
-                        );
-                        continue;
-                    }
-                }
-            };
-            self.externs
-                .insert(one.name.clone(), ExternIdx(self.object.externs.len()));
-            places.push(self.object.externs.len());
-            self.object.externs.push(Extern {
-                name: one.name.clone(),
-                kind,
-                weak: one.weak,
-                btf_type,
-            });
-        }
-        let given = self.given();
-        let datasec = given
-            .as_ref()
-            .and_then(|btf| btf.find(Kind::DataSec, ".kconfig"));
-        if let (Some(btf), Some(id)) = (&given, datasec)
-            && let Ok(Ty::DataSec { size, .. }) = btf.ty(id)
-        {
-            end = size;
-        }
-        if end != 0 {
-            let size = end.checked_next_multiple_of(8).unwrap_or(u32::MAX);
-            let map = MapIdx(self.object.maps.len());
-            let mut spec = elf::data_map(".kconfig", MapKind::Kconfig, size);
-            let section = TypeDef::DataSec {
-                name: ".kconfig".to_owned(),
-                size,
-                vars: kconfig,
-            };
-            spec.value_type = datasec.or_else(|| self.builder().map(|b| b.add(section)));
-            self.object.maps.push(spec);
-            for index in places {
-                if let ExternKind::Kconfig { map: place, .. } = &mut self.object.externs[index].kind
-                {
-                    *place = map;
-                }
-            }
-        }
-        if !ksyms.is_empty()
-            && let Some(builder) = self.builder()
-        {
-            builder.add(TypeDef::DataSec {
-                name: ".ksyms".to_owned(),
-                size: 0,
-                vars: ksyms,
-            });
-        }
-    }
-
-    /// An extern that the given types describe.
-    fn given_extern(&self, btf: &Btf, one: &asm::Extern) -> (ExternKind, Option<TypeId>) {
-        let section = if one.kind == asm::ExternKind::Kconfig {
-            ".kconfig"
-        } else {
-            ".ksyms"
-        };
-        let mut found = None;
-        if let Some(id) = btf.find(Kind::DataSec, section)
-            && let Ok(Ty::DataSec { vars, .. }) = btf.ty(id)
-        {
-            found = vars.iter().find(|v| btf.name(v.ty) == one.name);
-        }
-        let kind = match (one.kind, found) {
-            (asm::ExternKind::Kconfig, Some(var)) => ExternKind::Kconfig {
-                map: MapIdx(usize::MAX),
-                offset: var.offset,
-                size: var.size,
-            },
-            (asm::ExternKind::Kconfig, None) => ExternKind::Variable,
-            (asm::ExternKind::Kfunc, Some(_)) => ExternKind::Kfunc,
-            (asm::ExternKind::Kfunc, None) => ExternKind::Function,
-            (asm::ExternKind::Ksym, Some(var)) => match btf.ty(var.ty) {
-                Ok(Ty::Var { target, .. }) if matches!(btf.resolved(target), Ok((_, Ty::Void))) => {
-                    ExternKind::KsymUntyped
-                }
-                _ => ExternKind::KsymTyped,
-            },
-            (asm::ExternKind::Ksym, None) => ExternKind::Variable,
-        };
-        (kind, found.map(|v| v.ty))
-    }
-
-    fn is_void(&mut self, mut id: TypeId) -> bool {
-        let Some(builder) = self.builder() else {
-            return false;
-        };
-        for _ in 0..32 {
-            id = match builder.def(id) {
-                Some(
-                    TypeDef::Const { target }
-                    | TypeDef::Volatile { target }
-                    | TypeDef::Typedef { target, .. },
-                ) => *target,
-                _ => return id == TypeId::VOID,
-            };
-        }
-        false
-    }
-
     fn function(&mut self, function: &asm::Function) {
         let btf_type = match (&function.prototype, self.given()) {
             (_, Some(btf)) => btf.find(Kind::Func, &function.name),
@@ -884,104 +707,5 @@ fn target_words(target: &RefTarget) -> (&'static str, &str) {
         RefTarget::Extern(name) => ("extern", name),
         RefTarget::Kfunc(name) => ("kfunc extern", name),
         RefTarget::FuncAddr(name) | RefTarget::Call(name) => ("function", name),
-    }
-}
-
-/// Writes initialisers into bytes.
-struct Fill<'a> {
-    btf: &'a Btf,
-    endian: Endian,
-    /// Addresses: byte offset and name.
-    relocs: &'a mut Vec<(u64, String)>,
-}
-
-impl Fill<'_> {
-    fn init(
-        &mut self,
-        ty: TypeId,
-        init: &Init,
-        out: &mut [u8],
-        at: u64,
-        depth: u32,
-    ) -> Result<(), String> {
-        if depth > 32 {
-            return Err("nested too deeply".into());
-        }
-        let (_, resolved) = self.btf.resolved(ty).map_err(|e| e.to_string())?;
-        match init {
-            Init::Bytes(bytes) => {
-                let place = out
-                    .get_mut(..bytes.len())
-                    .ok_or_else(|| format!("{} bytes for {}", bytes.len(), ty))?;
-                place.copy_from_slice(bytes);
-                Ok(())
-            }
-            Init::Text(text) => {
-                let len = out.len();
-                let place = out
-                    .get_mut(..text.len())
-                    .ok_or_else(|| format!("a string of {} bytes for {len}", text.len()))?;
-                place.copy_from_slice(text);
-                Ok(())
-            }
-            Init::Address(name) => {
-                if !matches!(resolved, Ty::Ptr { .. }) {
-                    return Err(format!("the address of `{name}` for what is not a pointer"));
-                }
-                self.relocs.push((at, name.clone()));
-                Ok(())
-            }
-            Init::Number(number) => match resolved {
-                Ty::Int(int) => globals::put(
-                    out,
-                    *number,
-                    int.encoding.signed,
-                    int.encoding.bool,
-                    self.endian,
-                ),
-                Ty::Enum(e) | Ty::Enum64(e) => {
-                    globals::put(out, *number, e.signed, false, self.endian)
-                }
-                Ty::Ptr { .. } => globals::put(out, *number, false, false, self.endian),
-                other => Err(format!("a number for a {}", other.kind())),
-            },
-            Init::List(list) => match resolved {
-                Ty::Array { elem, len, .. } => {
-                    let size = self.btf.size_of(elem).map_err(|e| e.to_string())? as usize;
-                    if list.len() > len as usize {
-                        return Err(format!("{} elements for an array of {len}", list.len()));
-                    }
-                    for (index, one) in list.iter().enumerate() {
-                        let place = out
-                            .get_mut(index * size..(index + 1) * size)
-                            .ok_or("the array is too short")?;
-                        self.init(elem, one, place, at + (index * size) as u64, depth + 1)?;
-                    }
-                    Ok(())
-                }
-                Ty::Struct(c) | Ty::Union(c) => {
-                    for (index, one) in list.iter().enumerate() {
-                        let member = c.members.get(index).ok_or_else(|| {
-                            format!("{} values for {} members", list.len(), c.members.len())
-                        })?;
-                        if member.bitfield_size != 0 {
-                            return Err(format!(
-                                "member `{}` is a bit-field: give the value as `bytes`",
-                                member.name
-                            ));
-                        }
-                        let size = self.btf.size_of(member.ty).map_err(|e| e.to_string())? as usize;
-                        let start = (member.bit_offset / 8) as usize;
-                        let place = out
-                            .get_mut(start..)
-                            .and_then(|o| o.get_mut(..size))
-                            .ok_or("the struct is too short")?;
-                        self.init(member.ty, one, place, at + start as u64, depth + 1)?;
-                    }
-                    Ok(())
-                }
-                other => Err(format!("a list for a {}", other.kind())),
-            },
-        }
     }
 }
