@@ -183,25 +183,44 @@ pub(super) fn parse(tokens: &[Lexed<'_>], code: Option<u8>) -> Result<Parsed, Fa
             ));
         }
     }
+    let rows = || {
+        let rows = opcode::all()
+            .iter()
+            .filter(move |row| code.is_none_or(|code| code == row.code));
+        rows.flat_map(|row| {
+            [Some(row.text), row.kernel_text]
+                .into_iter()
+                .flatten()
+                .map(move |text| (row, text))
+        })
+    };
+    for (opcode, text) in rows().filter(|(_, text)| begins_alike(text, tokens)) {
+        if let Ok(parsed) = Matcher::new(opcode, tokens, code.is_some()).run(text) {
+            return Ok(parsed);
+        }
+    }
+    // None fits: look at all of them again, for the one that came furthest.
     let mut failure = Failure {
         at: 0,
         expected: Vec::new(),
     };
-    for opcode in opcode::all() {
-        if code.is_some_and(|code| code != opcode.code) {
-            continue;
-        }
-        for text in [Some(opcode.text), opcode.kernel_text]
-            .into_iter()
-            .flatten()
-        {
-            match Matcher::new(opcode, tokens, code.is_some()).run(text) {
-                Ok(parsed) => return Ok(parsed),
-                Err(other) => failure.merge(other),
-            }
+    for (opcode, text) in rows() {
+        match Matcher::new(opcode, tokens, code.is_some()).run(text) {
+            Ok(parsed) => return Ok(parsed),
+            Err(miss) => failure.merge(miss),
         }
     }
     Err(failure)
+}
+
+/// Whether the first sign or word of a row's text is that of the line: most rows are out by that alone.
+fn begins_alike(text: &str, tokens: &[Lexed<'_>]) -> bool {
+    let (at, rest) = match text.split_once("} ") {
+        Some((_, rest)) if text.starts_with('{') => (1, rest),
+        _ => (0, text),
+    };
+    let first = token::next(rest, 0).map(|lexed| lexed.token);
+    tokens.get(at).map(|lexed| &lexed.token) == first.as_ref()
 }
 
 /// Drops the ` <function+0x10>` that llvm-objdump prints after a jump's offset.

@@ -495,6 +495,6 @@ fn the_references_example_assembles() {
             file.globals.len(),
             file.functions[0].insns.len()
         ),
-        (1, 1, 14)
+        (1, 1, 13)
     );
 }
