@@ -458,7 +458,7 @@ fn memory_is_read_from_the_right_space() {
     let world = World {
         user: (user, b"user text\0rest".to_vec()),
         kernel: (kernel, b"kernel\0".to_vec()),
-        regions: Vec::from([(kernel..kernel + 7)]),
+        regions: std::iter::once(kernel..kernel + 7).collect(),
         ..World::default()
     };
     let mut memory = [0xffu8; 16];
@@ -523,7 +523,7 @@ fn strings_are_terminated_and_counted() {
         // Over a page's end, and without NUL.
         user: (user, b"0123456789".to_vec()),
         kernel: (kernel, b"kernel\0".to_vec()),
-        regions: Vec::from([(kernel..kernel + 7)]),
+        regions: std::iter::once(kernel..kernel + 7).collect(),
         ..World::default()
     };
     let fault = err(Errno::EFAULT);
