@@ -344,7 +344,7 @@ fn processes(
     let target = match (args.pid, args.command.split_first()) {
         (Some(pid), _) => Target::Attach(pid),
         (None, Some((program, rest))) => {
-            Target::Launch(Launch::new(program.clone()).args(rest.iter().cloned()))
+            Target::Launch(Launch::new(program.clone()).args(rest.iter().cloned()).env(std::env::vars_os()))
         }
         (None, None) => return Err(Failure::usage("no command")),
     };
