@@ -343,9 +343,11 @@ fn processes(
 ) -> Result<u8, Failure> {
     let target = match (args.pid, args.command.split_first()) {
         (Some(pid), _) => Target::Attach(pid),
-        (None, Some((program, rest))) => {
-            Target::Launch(Launch::new(program.clone()).args(rest.iter().cloned()).env(std::env::vars_os()))
-        }
+        (None, Some((program, rest))) => Target::Launch(
+            Launch::new(program.clone())
+                .args(rest.iter().cloned())
+                .env(std::env::vars_os()),
+        ),
         (None, None) => return Err(Failure::usage("no command")),
     };
     let prints = Rc::new(RefCell::new(Vec::<String>::new()));

@@ -230,9 +230,14 @@ impl Engine for Kernel {
             .downcast_ref::<KernelProgram>()
             .ok_or_else(wrong)?;
         // The kernel runs packet programs on a packet only; the embedded engine has the same one at hand.
-        let takes_packets =
-            kernel.program_type.is_some_and(|kind| kind.has_packet_access() || kind == ProgramType::SocketFilter);
-        let data = if input.data.is_empty() && takes_packets { &super::EMPTY_PACKET[..] } else { input.data };
+        let takes_packets = kernel
+            .program_type
+            .is_some_and(|kind| kind.has_packet_access() || kind == ProgramType::SocketFilter);
+        let data = if input.data.is_empty() && takes_packets {
+            &super::EMPTY_PACKET[..]
+        } else {
+            input.data
+        };
         let run = TestRun {
             data,
             ctx: input.ctx,
