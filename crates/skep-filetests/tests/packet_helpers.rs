@@ -6,12 +6,16 @@
 
 mod frames;
 
+use std::os::fd::{AsFd, AsRawFd};
+
 use frames::{Sequence, any_frame, frame};
 use skep_host::packet::{Hook, LinkType, Port};
 use skep_linux::probe::available;
-use skep_linux::{Kernel, Program as KernelProgram, ProgramLoad, TestRun};
+use skep_linux::{Kernel, Map as KernelMap, Program as KernelProgram, ProgramLoad, TestRun};
 use skep_spec::insn::{Insn, alu, size};
+use skep_spec::map::{MapDef, MapType};
 use skep_spec::program::ProgramType;
+use skep_vm::map::{CreateOptions, create};
 use skep_vm::packet::PacketCtx;
 use skep_vm::{Ctx, FixedEnv, Image, Limits, Program};
 
@@ -671,4 +675,93 @@ fn tc_helpers_answer_as_the_kernel_does() {
 #[test]
 fn socket_filters_answer_as_the_kernel_does() {
     differential(ProgramType::SocketFilter, socket_program, 800, 0xbeef11);
+}
+
+#[test]
+fn redirects_through_maps_answer_as_the_kernel_does() {
+    if let Err(e) = available(&Kernel) {
+        eprintln!("skipped: bpf(2) is refused here: {e}");
+        return;
+    }
+    let (mut answers, mut redirects) = (0, 0);
+    for (kind, flags) in [
+        (MapType::Devmap, 0),
+        (MapType::DevmapHash, 0),
+        (MapType::Cpumap, 0),
+        (MapType::Xskmap, 0),
+    ] {
+        let def = MapDef {
+            name: "targets".into(),
+            map_type: kind,
+            key_size: 4,
+            value_size: 4,
+            max_entries: 4,
+            flags,
+            map_extra: 0,
+            numa_node: None,
+        };
+        let theirs = KernelMap::create(&Kernel, &def, None, None).unwrap();
+        let ours = create(&def, &CreateOptions::default()).unwrap();
+        // Interface 1 is the loopback device; CPU 0 always exists. No socket can be put in here.
+        if kind != MapType::Xskmap {
+            let (key, value) = (
+                0u32.to_ne_bytes(),
+                if kind == MapType::Cpumap { 64u32 } else { 1 }.to_ne_bytes(),
+            );
+            theirs.update(&Kernel, &key, &value, 0).unwrap();
+            ours.update_user(&key, &value, 0).unwrap();
+        }
+        for key in [0u64, 1, 3, 4, 0xffff_ffff, 1 << 32] {
+            for flags in 0..=33u64 {
+                let mut insns = Insn::ld_imm64_pseudo(1, 1, 0, 0).to_vec();
+                insns.extend(Insn::ld_imm64(2, key));
+                insns.extend(Insn::ld_imm64(3, flags));
+                insns.extend([Insn::call_helper(51), Insn::exit()]);
+                let image = Image {
+                    insns: insns.clone(),
+                    maps: vec![ours.clone()],
+                    program_type: Some(ProgramType::Xdp),
+                    layout: Some(&skep_spec::context::xdp::XDP),
+                    ..Image::default()
+                };
+                insns[0].imm = theirs.as_fd().as_raw_fd();
+                let load = ProgramLoad {
+                    name: "redirect",
+                    program_type: ProgramType::Xdp as u32,
+                    expected_attach_type: 0,
+                    insns: &insns,
+                    license: "GPL",
+                    flags: 0,
+                    btf: None,
+                    attach_btf_id: 0,
+                };
+                let kernel = KernelProgram::load(&Kernel, &load)
+                    .unwrap_or_else(|e| panic!("{e}\n{}", e.log));
+                let run = TestRun {
+                    data: &[0; 64],
+                    ..TestRun::default()
+                };
+                let expected = kernel.test_run(&Kernel, &run).unwrap().retval;
+                let hook = Hook::Xdp { frags: false };
+                let mut ctx = hook.context();
+                hook.load(&mut ctx, &[0; 64], LinkType::ETHERNET, &Port::default())
+                    .unwrap();
+                let r0 = Program::sandboxed(image)
+                    .unwrap()
+                    .run(
+                        &mut Ctx::Packet(&mut ctx),
+                        &FixedEnv::default(),
+                        &Limits::default(),
+                    )
+                    .unwrap();
+                assert_eq!(r0 as u32, expected, "{kind} key {key:#x} flags {flags:#x}");
+                answers += 1;
+                redirects += u32::from(r0 == 4);
+            }
+        }
+    }
+    assert!(
+        answers == 816 && redirects > 20,
+        "{answers} answers, {redirects} redirects"
+    );
 }

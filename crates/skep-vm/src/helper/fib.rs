@@ -196,3 +196,6 @@ fn check_mtu(
     call.write(mtu_len, 4)?.copy_from_slice(&mtu.to_ne_bytes());
     Ok(if fits || gso { MTU_OK } else { MTU_FRAG_NEEDED })
 }
+
+#[cfg(test)]
+mod tests;
