@@ -228,6 +228,8 @@ impl Launch {
             return Err(failed("forking", io::Error::last_os_error()));
         }
         drop((go_read, report_write));
+        // A task forked elsewhere in between may hold the other end: never wait for its closing.
+        set_nonblocking(&report_read);
         let kill = |e: io::Error, doing: &str, hint: &str| {
             let _ = ptrace::signal_process(tid, libc::SIGKILL);
             while let Ok(Some((_, change))) = ptrace::wait(tid, false) {
@@ -297,7 +299,6 @@ impl Launch {
                 Err(e) => return kill(e, "waiting for it", ""),
             }
         }
-        set_nonblocking(&report_read);
         let no_new_privs =
             read_report(&report_read).is_some_and(|report| report.stage == STAGE_FILTER_NNP);
         Ok(Launched {
