@@ -546,10 +546,13 @@ impl Object {
         if bytes.starts_with(b"\x7fELF") {
             return crate::elf::read(bytes, options);
         }
-        Err(crate::ObjError::malformed(
-            "ELF header",
-            0,
-            "not an ELF file",
-        ))
+        match std::str::from_utf8(bytes) {
+            Ok(text) if !text.contains('\0') => crate::text::parse(text, options),
+            _ => Err(crate::ObjError::malformed(
+                "ELF header",
+                0,
+                "neither an ELF file nor text",
+            )),
+        }
     }
 }

@@ -165,3 +165,90 @@ fn sizes_from_nowhere() {
         skep_obj::InitialContents::None
     );
 }
+
+#[test]
+fn broken_text() {
+    let object = Object::parse(&seed("kconfig-el.elf"), &options()).unwrap();
+    let printed = skep_obj::text::print(&object).unwrap();
+    let written = "
+.license \"GPL\"
+struct event { u32 pid; char comm[16]; };
+.map counts {
+    type hash
+    key u32
+    value struct event
+    max_entries 1024
+}
+.map jumps {
+    type prog_array
+    max_entries 3
+    [1] = prog
+}
+.global .rodata const volatile u32 limit[2] = { 7, 8 }
+.global .data u64 *where = &limit
+.extern kconfig u32 CONFIG_HZ
+.extern weak kfunc void bpf_rcu_read_lock(void)
+.section \"xdp\"
+.function int prog(struct xdp_md *ctx)
+    r1 = map counts ll
+    r2 = global limit + 4 ll
+    r3 = extern CONFIG_HZ ll
+    r4 = *(u32 *)(r1 + 0) @core(byte_off, \"struct event\", \"0:1\") @line(\"a.c\", 1, 2, \"x\")
+    call kfunc bpf_rcu_read_lock
+    exit
+";
+    for text in [printed.as_str(), written] {
+        Object::parse(text.as_bytes(), &options()).unwrap_or_else(|e| panic!("{e:?}"));
+    }
+    let mut numbers = Numbers(11);
+    let words = [
+        "{",
+        "}",
+        "0xffffffffffffffff",
+        "\"",
+        "4294967295",
+        "btf_type_4294967295",
+        "struct",
+        ";",
+        "\n",
+        "[",
+        "-1",
+        "\u{e9}",
+    ];
+    let (mut read, mut refused) = (0, 0);
+    for (text, rounds) in [(printed.as_str(), 150), (written, 1500)] {
+        for _ in 0..rounds {
+            let mut broken = text.to_owned();
+            for _ in 0..1 + numbers.next(3) {
+                let at = (0..4)
+                    .map(|back| numbers.next(broken.len()).saturating_sub(back))
+                    .find(|&at| broken.is_char_boundary(at));
+                let at = at.unwrap_or(0);
+                match numbers.next(3) {
+                    0 => broken.insert_str(at, words[numbers.next(words.len())]),
+                    1 => {
+                        let end = (at + numbers.next(12)).min(broken.len());
+                        if broken.is_char_boundary(end) {
+                            broken.replace_range(at..end, "");
+                        }
+                    }
+                    _ => {
+                        let end = (at + 1).min(broken.len());
+                        if broken.is_char_boundary(end) {
+                            broken.replace_range(at..end, words[numbers.next(words.len())]);
+                        }
+                    }
+                }
+            }
+            if exercise(broken.as_bytes()) {
+                read += 1
+            } else {
+                refused += 1
+            }
+        }
+    }
+    assert!(
+        read > 50 && refused > 50,
+        "{read} read, {refused} refused: the changes test nothing"
+    );
+}
