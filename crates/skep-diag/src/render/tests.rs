@@ -1,3 +1,5 @@
+//! The three renderings, to the character.
+
 use super::{full, json, short};
 use crate::{Diagnostic, Diagnostics, Place, SourceId, Sources, Span};
 

@@ -1,3 +1,5 @@
+//! Lines, columns and spans.
+
 use super::*;
 
 #[test]

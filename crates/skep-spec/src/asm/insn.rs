@@ -219,8 +219,11 @@ fn begins_alike(text: &str, tokens: &[Lexed<'_>]) -> bool {
         Some((_, rest)) if text.starts_with('{') => (1, rest),
         _ => (0, text),
     };
-    let first = token::next(rest, 0).map(|lexed| lexed.token);
-    tokens.get(at).map(|lexed| &lexed.token) == first.as_ref()
+    match tokens.get(at).map(|lexed| &lexed.token) {
+        Some(Token::Word(word)) => rest.starts_with(word),
+        Some(Token::Sign(sign)) => rest.starts_with(sign),
+        _ => false,
+    }
 }
 
 /// Drops the ` <function+0x10>` that llvm-objdump prints after a jump's offset.

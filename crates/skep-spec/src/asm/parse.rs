@@ -70,17 +70,10 @@ impl<'a> Parser<'a> {
         )
     }
 
-    fn error(
-        &mut self,
-        id: &'static str,
-        tokens: &Tokens<'_>,
-        index: usize,
-        headline: impl Into<String>,
-        help: &str,
-    ) {
+    /// Adds what is wrong at a token.
+    fn report(&mut self, tokens: &Tokens<'_>, index: usize, diagnostic: Diagnostic) {
         let span = self.span(tokens, index);
-        self.diagnostics
-            .push(Diagnostic::error(id, headline).at(span, "").help(help));
+        self.diagnostics.push(diagnostic.at(span, ""));
     }
 
     /// Lexes a line; a token that is none is reported and gives `None`.
@@ -260,13 +253,7 @@ impl<'a> Parser<'a> {
                         self.section = String::from_utf8_lossy(name).into_owned();
                     }
                     [_, Lexed { token: Token::Word(name), .. }] => self.section = (*name).to_owned(),
-                    _ => self.error(
-                        "asm-bad-directive",
-                        &tokens,
-                        1,
-                        "`.section` takes one name",
-                        "write it in quotes: `.section \"xdp\"`",
-                    ),
+                    _ => self.report(&tokens, 1, Diagnostic::error("asm-bad-directive", "`.section` takes one name").help("write it in quotes: `.section \"xdp\"`")),
                 }
             }
             ".license" => match tokens.all.as_slice() {
@@ -274,39 +261,21 @@ impl<'a> Parser<'a> {
                     let value = String::from_utf8_lossy(name).into_owned();
                     self.file.license = Some(Spanned { value, span: self.span(&tokens, 1) });
                 }
-                _ => self.error(
-                    "asm-bad-directive",
-                    &tokens,
-                    1,
-                    "`.license` takes one string",
-                    "write it in quotes: `.license \"GPL\"`",
-                ),
+                _ => self.report(&tokens, 1, Diagnostic::error("asm-bad-directive", "`.license` takes one string").help("write it in quotes: `.license \"GPL\"`")),
             },
             ".version" => match tokens.all.as_slice() {
                 [_, Lexed { token: Token::Number(value), .. }] if *value <= u64::from(u32::MAX) => {
                     let span = self.span(&tokens, 1);
                     self.file.kernel_version = Some(Spanned { value: *value as u32, span });
                 }
-                _ => self.error(
-                    "asm-bad-directive",
-                    &tokens,
-                    1,
-                    "`.version` takes one number",
-                    "write the kernel's version code: `.version 0x60c00`",
-                ),
+                _ => self.report(&tokens, 1, Diagnostic::error("asm-bad-directive", "`.version` takes one number").help("write the kernel's version code: `.version 0x60c00`")),
             },
             ".function" => self.function(&tokens),
             ".map" => self.map(&tokens),
             ".global" => self.global(&tokens),
             ".extern" => self.external(&tokens),
             ".raw" => self.raw(&tokens),
-            _ => self.error(
-                "asm-unknown-directive",
-                &tokens,
-                0,
-                format!("there is no directive `{word}`"),
-                "use .section, .function, .map, .global, .extern, .license, .version, .raw or .slot",
-            ),
+            _ => self.report(&tokens, 0, Diagnostic::error("asm-unknown-directive", format!("there is no directive `{word}`")).help("use .section, .function, .map, .global, .extern, .license, .version, .raw or .slot")),
         }
     }
 
@@ -325,12 +294,14 @@ impl<'a> Parser<'a> {
             _ => usize::MAX,
         };
         let Some(Token::Word(name)) = tokens.token(name_at) else {
-            self.error(
-                "asm-bad-directive",
+            self.report(
                 tokens,
                 from,
-                "`.function` takes a name or a C prototype",
-                "write `.function handle` or `.function int handle(struct xdp_md *ctx)`",
+                Diagnostic::error(
+                    "asm-bad-directive",
+                    "`.function` takes a name or a C prototype",
+                )
+                .help("write `.function handle` or `.function int handle(struct xdp_md *ctx)`"),
             );
             return;
         };
@@ -344,12 +315,14 @@ impl<'a> Parser<'a> {
         let (Some(Token::Word(name)), Some(Token::Sign("{")), 3) =
             (tokens.token(1), tokens.token(2), tokens.all.len())
         else {
-            self.error(
-                "asm-bad-directive",
+            self.report(
                 tokens,
                 1,
-                "`.map` takes a name and `{`, with one attribute a line after it",
-                "write `.map counts {`",
+                Diagnostic::error(
+                    "asm-bad-directive",
+                    "`.map` takes a name and `{`, with one attribute a line after it",
+                )
+                .help("write `.map counts {`"),
             );
             return;
         };
@@ -399,12 +372,11 @@ impl<'a> Parser<'a> {
                 }
                 Some(Token::Word("inner")) if tokens.token(1) == Some(&Token::Sign("{")) => {
                     if stack.len() > 1 {
-                        self.error(
-                            "asm-nested-inner",
+                        self.report(
                             &tokens,
                             0,
-                            "an inner map cannot hold maps",
-                            "a map of maps has one level",
+                            Diagnostic::error("asm-nested-inner", "an inner map cannot hold maps")
+                                .help("a map of maps has one level"),
                         );
                     }
                     if stack.len() > 8 {
@@ -416,7 +388,11 @@ impl<'a> Parser<'a> {
                     let (map, map_type) = stack.last_mut()?;
                     if let Err((index, headline)) = map_attribute(map, map_type, &tokens) {
                         let help = format!("a map's lines are {MAP_ATTRIBUTES}");
-                        self.error("asm-bad-map-attribute", &tokens, index, headline, &help);
+                        self.report(
+                            &tokens,
+                            index,
+                            Diagnostic::error("asm-bad-map-attribute", headline).help(&help),
+                        );
                     } else if let Some(slot) = map.slots.last_mut()
                         && slot.span == Span::default()
                     {
@@ -438,12 +414,11 @@ impl<'a> Parser<'a> {
             Some(Token::Word(section)) if section.starts_with('.') => (*section).to_owned(),
             Some(Token::Text(section)) => String::from_utf8_lossy(section).into_owned(),
             _ => {
-                self.error(
-                    "asm-bad-directive",
+                self.report(
                     tokens,
                     1,
-                    "`.global` takes a section first",
-                    "write `.global .rodata u64 limit = 10`, or .data or .bss",
+                    Diagnostic::error("asm-bad-directive", "`.global` takes a section first")
+                        .help("write `.global .rodata u64 limit = 10`, or .data or .bss"),
                 );
                 return;
             }
@@ -454,12 +429,14 @@ impl<'a> Parser<'a> {
             (from..tokens.all.len()).find(|&index| tokens.token(index) == Some(&Token::Sign("=")));
         let end = equals.unwrap_or(tokens.all.len());
         let Some((name, name_at)) = declared_name(tokens, from, end) else {
-            self.error(
-                "asm-bad-directive",
+            self.report(
                 tokens,
                 from,
-                "`.global` takes a C declaration after the section",
-                "write `.global .data u32 table[4]`",
+                Diagnostic::error(
+                    "asm-bad-directive",
+                    "`.global` takes a C declaration after the section",
+                )
+                .help("write `.global .data u32 table[4]`"),
             );
             return;
         };
@@ -469,12 +446,12 @@ impl<'a> Parser<'a> {
             match init(tokens, equals + 1, 0) {
                 Ok((read, after)) if after == tokens.all.len() => value = Some(read),
                 Ok((_, at)) | Err(at) => {
-                    self.error(
-                        "asm-bad-value",
+                    self.report(
                         tokens,
                         at,
-                        "this is not a value",
-                        "write a number, a string, `{ a, b }`, `&name` or `bytes \"00ff\"`",
+                        Diagnostic::error("asm-bad-value", "this is not a value").help(
+                            "write a number, a string, `{ a, b }`, `&name` or `bytes \"00ff\"`",
+                        ),
                     );
                     return;
                 }
@@ -505,12 +482,14 @@ impl<'a> Parser<'a> {
         };
         let name = declared_name(tokens, at + 1, tokens.all.len());
         let (Some(kind), Some((name, name_at))) = (kind, name) else {
-            self.error(
-                "asm-bad-directive",
+            self.report(
                 tokens,
                 if kind.is_some() { at + 1 } else { at },
-                "`.extern` takes `kconfig`, `ksym` or `kfunc` and a C declaration",
-                "write `.extern kconfig u32 CONFIG_HZ`",
+                Diagnostic::error(
+                    "asm-bad-directive",
+                    "`.extern` takes `kconfig`, `ksym` or `kfunc` and a C declaration",
+                )
+                .help("write `.extern kconfig u32 CONFIG_HZ`"),
             );
             return;
         };
@@ -535,12 +514,14 @@ impl<'a> Parser<'a> {
             _ => String::new(),
         };
         if name.is_empty() || tokens.token(2) != Some(&Token::Sign("{")) || tokens.all.len() != 3 {
-            self.error(
-                "asm-bad-directive",
+            self.report(
                 tokens,
                 1,
-                "`.raw` takes a section's name and `{`, with lines of hex digits after it",
-                "write `.raw \".BTF\" {`",
+                Diagnostic::error(
+                    "asm-bad-directive",
+                    "`.raw` takes a section's name and `{`, with lines of hex digits after it",
+                )
+                .help("write `.raw \".BTF\" {`"),
             );
             return;
         }

@@ -1,3 +1,5 @@
+//! Round trips of every opcode in every text, whole objects, errors, hostile text.
+
 use super::*;
 use crate::disasm::{self, Style};
 use crate::opcode::{self, Use};
@@ -497,4 +499,63 @@ fn the_references_example_assembles() {
         ),
         (1, 1, 13)
     );
+}
+
+/// The texts in fences on the page of an error.
+fn page(id: &str) -> Vec<String> {
+    let path = format!("{}/../../docs/errors/{id}.md", env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(&path).unwrap_or_else(|why| panic!("{path}: {why}"));
+    page.split("```\n")
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn the_pages_of_errors_show_what_they_say() {
+    for id in [
+        "asm-bad-directive",
+        "asm-bad-hex",
+        "asm-bad-map-attribute",
+        "asm-bad-token",
+        "asm-bad-value",
+        "asm-duplicate-label",
+        "asm-duplicate-name",
+        "asm-empty-function",
+        "asm-map-without-type",
+        "asm-open-block",
+        "asm-open-type",
+        "asm-unknown-directive",
+        "asm-unknown-insn",
+        "asm-unknown-label",
+    ] {
+        let [bad, good] = &page(id)[..] else {
+            panic!("{id}: two examples")
+        };
+        let (_, diagnostics) = parse(bad, SourceId(0));
+        assert!(
+            diagnostics.iter().any(|one| one.id == id),
+            "{id}: {diagnostics}"
+        );
+        let (_, diagnostics) = parse(good, SourceId(0));
+        assert_eq!(diagnostics.to_string(), "", "{id}");
+    }
+    let [bad, good] = &page("asm-name-in-bare-code")[..] else {
+        panic!("two examples")
+    };
+    assert_eq!(
+        assemble_insns(bad).unwrap_err().0[0].id,
+        "asm-name-in-bare-code"
+    );
+    assert_eq!(parse(good, SourceId(0)).1.to_string(), "");
+    let far = format!(
+        "goto far_away\n{}far_away: exit",
+        ".slot 0xb7\n".repeat(33_000)
+    );
+    assert_eq!(
+        assemble_insns(&far).unwrap_err().0[0].id,
+        "asm-jump-too-far"
+    );
+    assert!(assemble_insns(&far.replacen("goto", "gotol", 1)).is_ok());
 }

@@ -1,3 +1,5 @@
+//! Offsets and access rules as the kernel has them.
+
 use super::*;
 
 #[test]

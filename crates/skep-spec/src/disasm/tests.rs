@@ -1,3 +1,5 @@
+//! The three texts side by side, and llvm-objdump's to the character.
+
 use super::*;
 
 fn texts(insn: Insn, next: Option<Insn>) -> [String; 3] {

@@ -1,3 +1,5 @@
+//! Names, numbers, and helpers' results.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! The table's order and some rows as the kernel has them.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! Bytes in both orders.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! The table's own rules, and bpf_conformance's programs: valid and invalid.
+
 use super::*;
 use crate::insn::{Endian, decode_all};
 

@@ -1,3 +1,5 @@
+//! Every row reaches its page.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! Every form finds itself; names as people write them.
+
 use super::*;
 
 fn kind(section: &str) -> Option<(ProgramType, Option<AttachType>, Option<&str>)> {

@@ -1,3 +1,5 @@
+//! Records and system calls as the kernel's format files have them.
+
 use super::*;
 
 #[test]
