@@ -25,12 +25,20 @@ pub fn read_file(path: &str) -> Result<Vec<u8>, Failure> {
 
 /// Reads an object: ELF or text.
 pub fn read_object(path: &str, legacy_maps: bool) -> Result<skep_obj::Object, Failure> {
-    let bytes = read_file(path)?;
+    parse_object(path, &read_file(path)?, legacy_maps)
+}
+
+/// Reads an object's bytes; mistakes in text are shown with their lines.
+pub fn parse_object(
+    path: &str,
+    bytes: &[u8],
+    legacy_maps: bool,
+) -> Result<skep_obj::Object, Failure> {
     let name = path.rsplit('/').next().unwrap_or(path);
     let name = name.split('.').next().unwrap_or(name).to_owned();
     let options = skep_obj::ParseOptions { name, legacy_maps };
     if !bytes.starts_with(b"\x7fELF")
-        && let Ok(text) = std::str::from_utf8(&bytes)
+        && let Ok(text) = std::str::from_utf8(bytes)
         && !text.contains('\0')
     {
         let mut sources = skep_diag::Sources::new();
@@ -39,5 +47,5 @@ pub fn read_object(path: &str, legacy_maps: bool) -> Result<skep_obj::Object, Fa
             Failure::rejected(skep_diag::render::full(&diagnostics, &sources).trim_end())
         });
     }
-    skep_obj::Object::parse(&bytes, &options).map_err(|e| Failure::of_object(path, &e))
+    skep_obj::Object::parse(bytes, &options).map_err(|e| Failure::of_object(path, &e))
 }

@@ -5,7 +5,6 @@
 use std::path::Path;
 
 use skep::ObjectSpec;
-use skep::obj::{Object, ParseOptions};
 
 use crate::exit::Failure;
 
@@ -13,10 +12,7 @@ use crate::exit::Failure;
 pub fn object(path: &Path, legacy_maps: bool) -> Result<(ObjectSpec, Vec<u8>), Failure> {
     let path = path.to_string_lossy();
     let bytes = super::read_file(&path)?;
-    let name = path.rsplit('/').next().unwrap_or(&path);
-    let name = name.split('.').next().unwrap_or(name).to_owned();
-    let object = Object::parse(&bytes, &ParseOptions { name, legacy_maps })
-        .map_err(|error| Failure::of_object(&path, &error))?;
+    let object = super::parse_object(&path, &bytes, legacy_maps)?;
     Ok((ObjectSpec::from(object), bytes))
 }
 
