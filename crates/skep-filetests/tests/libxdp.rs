@@ -19,8 +19,10 @@ use skep_linux::probe::available;
 use skep_linux::{Kernel, TestRun};
 use skep_spec::map::MapDef;
 use skep_vm::FixedEnv;
+use skep_vm::map::perf_event_array::PerfEventArray;
 
 const PACKETS: usize = 6000;
+const SNAPLEN: usize = 96;
 
 fn objects() -> Option<Vec<PathBuf>> {
     let dir = std::fs::read_dir("/usr/lib")
@@ -70,6 +72,20 @@ fn filters(map: &MapDef) -> Entries {
                 )
             })
             .collect(),
+        // xdp-dispatcher's configuration: ten programs; all but the last go on after the stubs' answer, 31.
+        name if name.ends_with(".rodata") && map.value_size == 124 => {
+            let mut conf = vec![0; 124];
+            conf[2] = 10;
+            for chain in conf[4..40].chunks_mut(4) {
+                chain.copy_from_slice(&(1u32 << 31).to_ne_bytes());
+            }
+            vec![(vec![0; 4], conf)]
+        }
+        // xdpdump's: what interface 1 receives, at most SNAPLEN bytes, as program 5.
+        name if name.ends_with(".data") && map.value_size == 12 => {
+            let trace = [1u32, SNAPLEN as u32, 5].map(u32::to_ne_bytes).concat();
+            vec![(vec![0; 4], trace)]
+        }
         _ => Vec::new(),
     }
 }
@@ -88,6 +104,45 @@ fn capture() -> Vec<u8> {
         .unwrap();
     }
     file.finish().unwrap()
+}
+
+/// xdpdump's records: 20 bytes (interface, queue, packet length, captured length, flags, program), then the packet's start.
+fn check_records(both: &Both, seen: &[(u64, Vec<u8>)]) {
+    let map = both.our_map("xdpdump_perf_map");
+    let events = map
+        .as_any()
+        .downcast_ref::<PerfEventArray>()
+        .expect("a perf_event_array");
+    let mut number = 0;
+    events.drain(|_, record| {
+        let packet = &seen[number].1;
+        let kept = packet.len().min(SNAPLEN);
+        let half = |at: usize| usize::from(u16::from_ne_bytes([record[at], record[at + 1]]));
+        assert_eq!(
+            record[..4],
+            1u32.to_ne_bytes(),
+            "record {number}: interface"
+        );
+        assert_eq!(
+            (half(8), half(10), half(14)),
+            (packet.len(), kept, 5),
+            "record {number}: lengths and program"
+        );
+        assert_eq!(
+            record[20..20 + kept],
+            packet[..kept],
+            "record {number}: bytes"
+        );
+        number += 1;
+        true
+    });
+    let lost = events.lost() as usize;
+    assert_eq!(
+        number + lost,
+        PACKETS,
+        "every packet made a record or was counted as lost"
+    );
+    assert!(number > 1000, "{number} records");
 }
 
 #[test]
@@ -172,6 +227,15 @@ fn verdicts_packets_and_maps_are_the_kernels() {
                 "{name}: {PACKETS} packets agree ({}), {entries} map entries agree",
                 told.join(", ")
             );
+            if name == "xdp-dispatcher" && program.name == "xdp_dispatcher" {
+                assert_eq!(
+                    report.verdicts[5] as usize, PACKETS,
+                    "the last stub's answer ends the chain"
+                );
+            }
+            if name == "xdpdump_xdp" {
+                check_records(&both, &seen);
+            }
             if name.starts_with("xdpfilt") {
                 assert!(
                     report.verdicts[1] > 100 && report.verdicts[2] > 100,
