@@ -200,3 +200,6 @@ impl Hook {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
