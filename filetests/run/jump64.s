@@ -1,0 +1,412 @@
+; test run on interp, kernel
+; Each 64-bit comparison, by register and immediate: a bit for each that does not jump.
+
+; run: data=zeros(64) program=eq => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
+; run: data=zeros(64) program=ne => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
+; run: data=zeros(64) program=gt => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
+; run: data=zeros(64) program=ge => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
+; run: data=zeros(64) program=lt => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
+; run: data=zeros(64) program=le => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
+; run: data=zeros(64) program=sgt => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
+; run: data=zeros(64) program=sge => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
+; run: data=zeros(64) program=slt => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
+; run: data=zeros(64) program=sle => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
+; run: data=zeros(64) program=set => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
+
+.license "GPL"
+
+.section "xdp"
+.function eq
+    r6 = -2
+    r7 = 1
+    r8 = 0x100000001 ll
+    r9 = -2
+    r0 = 0
+    if r6 == r7 goto l0
+    r0 |= 1
+l0:
+    if r7 == r6 goto l1
+    r0 |= 2
+l1:
+    if r6 == r9 goto l2
+    r0 |= 4
+l2:
+    if r7 == r8 goto l3
+    r0 |= 8
+l3:
+    if r8 == r7 goto l4
+    r0 |= 16
+l4:
+    if r6 == -2 goto l5
+    r0 |= 32
+l5:
+    if r7 == 1 goto l6
+    r0 |= 64
+l6:
+    if r8 == 1 goto l7
+    r0 |= 128
+l7:
+    if r6 == 2147483647 goto l8
+    r0 |= 256
+l8:
+    exit
+
+.section "xdp"
+.function ne
+    r6 = -2
+    r7 = 1
+    r8 = 0x100000001 ll
+    r9 = -2
+    r0 = 0
+    if r6 != r7 goto l0
+    r0 |= 1
+l0:
+    if r7 != r6 goto l1
+    r0 |= 2
+l1:
+    if r6 != r9 goto l2
+    r0 |= 4
+l2:
+    if r7 != r8 goto l3
+    r0 |= 8
+l3:
+    if r8 != r7 goto l4
+    r0 |= 16
+l4:
+    if r6 != -2 goto l5
+    r0 |= 32
+l5:
+    if r7 != 1 goto l6
+    r0 |= 64
+l6:
+    if r8 != 1 goto l7
+    r0 |= 128
+l7:
+    if r6 != 2147483647 goto l8
+    r0 |= 256
+l8:
+    exit
+
+.section "xdp"
+.function gt
+    r6 = -2
+    r7 = 1
+    r8 = 0x100000001 ll
+    r9 = -2
+    r0 = 0
+    if r6 > r7 goto l0
+    r0 |= 1
+l0:
+    if r7 > r6 goto l1
+    r0 |= 2
+l1:
+    if r6 > r9 goto l2
+    r0 |= 4
+l2:
+    if r7 > r8 goto l3
+    r0 |= 8
+l3:
+    if r8 > r7 goto l4
+    r0 |= 16
+l4:
+    if r6 > -2 goto l5
+    r0 |= 32
+l5:
+    if r7 > 1 goto l6
+    r0 |= 64
+l6:
+    if r8 > 1 goto l7
+    r0 |= 128
+l7:
+    if r6 > 2147483647 goto l8
+    r0 |= 256
+l8:
+    exit
+
+.section "xdp"
+.function ge
+    r6 = -2
+    r7 = 1
+    r8 = 0x100000001 ll
+    r9 = -2
+    r0 = 0
+    if r6 >= r7 goto l0
+    r0 |= 1
+l0:
+    if r7 >= r6 goto l1
+    r0 |= 2
+l1:
+    if r6 >= r9 goto l2
+    r0 |= 4
+l2:
+    if r7 >= r8 goto l3
+    r0 |= 8
+l3:
+    if r8 >= r7 goto l4
+    r0 |= 16
+l4:
+    if r6 >= -2 goto l5
+    r0 |= 32
+l5:
+    if r7 >= 1 goto l6
+    r0 |= 64
+l6:
+    if r8 >= 1 goto l7
+    r0 |= 128
+l7:
+    if r6 >= 2147483647 goto l8
+    r0 |= 256
+l8:
+    exit
+
+.section "xdp"
+.function lt
+    r6 = -2
+    r7 = 1
+    r8 = 0x100000001 ll
+    r9 = -2
+    r0 = 0
+    if r6 < r7 goto l0
+    r0 |= 1
+l0:
+    if r7 < r6 goto l1
+    r0 |= 2
+l1:
+    if r6 < r9 goto l2
+    r0 |= 4
+l2:
+    if r7 < r8 goto l3
+    r0 |= 8
+l3:
+    if r8 < r7 goto l4
+    r0 |= 16
+l4:
+    if r6 < -2 goto l5
+    r0 |= 32
+l5:
+    if r7 < 1 goto l6
+    r0 |= 64
+l6:
+    if r8 < 1 goto l7
+    r0 |= 128
+l7:
+    if r6 < 2147483647 goto l8
+    r0 |= 256
+l8:
+    exit
+
+.section "xdp"
+.function le
+    r6 = -2
+    r7 = 1
+    r8 = 0x100000001 ll
+    r9 = -2
+    r0 = 0
+    if r6 <= r7 goto l0
+    r0 |= 1
+l0:
+    if r7 <= r6 goto l1
+    r0 |= 2
+l1:
+    if r6 <= r9 goto l2
+    r0 |= 4
+l2:
+    if r7 <= r8 goto l3
+    r0 |= 8
+l3:
+    if r8 <= r7 goto l4
+    r0 |= 16
+l4:
+    if r6 <= -2 goto l5
+    r0 |= 32
+l5:
+    if r7 <= 1 goto l6
+    r0 |= 64
+l6:
+    if r8 <= 1 goto l7
+    r0 |= 128
+l7:
+    if r6 <= 2147483647 goto l8
+    r0 |= 256
+l8:
+    exit
+
+.section "xdp"
+.function sgt
+    r6 = -2
+    r7 = 1
+    r8 = 0x100000001 ll
+    r9 = -2
+    r0 = 0
+    if r6 s> r7 goto l0
+    r0 |= 1
+l0:
+    if r7 s> r6 goto l1
+    r0 |= 2
+l1:
+    if r6 s> r9 goto l2
+    r0 |= 4
+l2:
+    if r7 s> r8 goto l3
+    r0 |= 8
+l3:
+    if r8 s> r7 goto l4
+    r0 |= 16
+l4:
+    if r6 s> -2 goto l5
+    r0 |= 32
+l5:
+    if r7 s> 1 goto l6
+    r0 |= 64
+l6:
+    if r8 s> 1 goto l7
+    r0 |= 128
+l7:
+    if r6 s> 2147483647 goto l8
+    r0 |= 256
+l8:
+    exit
+
+.section "xdp"
+.function sge
+    r6 = -2
+    r7 = 1
+    r8 = 0x100000001 ll
+    r9 = -2
+    r0 = 0
+    if r6 s>= r7 goto l0
+    r0 |= 1
+l0:
+    if r7 s>= r6 goto l1
+    r0 |= 2
+l1:
+    if r6 s>= r9 goto l2
+    r0 |= 4
+l2:
+    if r7 s>= r8 goto l3
+    r0 |= 8
+l3:
+    if r8 s>= r7 goto l4
+    r0 |= 16
+l4:
+    if r6 s>= -2 goto l5
+    r0 |= 32
+l5:
+    if r7 s>= 1 goto l6
+    r0 |= 64
+l6:
+    if r8 s>= 1 goto l7
+    r0 |= 128
+l7:
+    if r6 s>= 2147483647 goto l8
+    r0 |= 256
+l8:
+    exit
+
+.section "xdp"
+.function slt
+    r6 = -2
+    r7 = 1
+    r8 = 0x100000001 ll
+    r9 = -2
+    r0 = 0
+    if r6 s< r7 goto l0
+    r0 |= 1
+l0:
+    if r7 s< r6 goto l1
+    r0 |= 2
+l1:
+    if r6 s< r9 goto l2
+    r0 |= 4
+l2:
+    if r7 s< r8 goto l3
+    r0 |= 8
+l3:
+    if r8 s< r7 goto l4
+    r0 |= 16
+l4:
+    if r6 s< -2 goto l5
+    r0 |= 32
+l5:
+    if r7 s< 1 goto l6
+    r0 |= 64
+l6:
+    if r8 s< 1 goto l7
+    r0 |= 128
+l7:
+    if r6 s< 2147483647 goto l8
+    r0 |= 256
+l8:
+    exit
+
+.section "xdp"
+.function sle
+    r6 = -2
+    r7 = 1
+    r8 = 0x100000001 ll
+    r9 = -2
+    r0 = 0
+    if r6 s<= r7 goto l0
+    r0 |= 1
+l0:
+    if r7 s<= r6 goto l1
+    r0 |= 2
+l1:
+    if r6 s<= r9 goto l2
+    r0 |= 4
+l2:
+    if r7 s<= r8 goto l3
+    r0 |= 8
+l3:
+    if r8 s<= r7 goto l4
+    r0 |= 16
+l4:
+    if r6 s<= -2 goto l5
+    r0 |= 32
+l5:
+    if r7 s<= 1 goto l6
+    r0 |= 64
+l6:
+    if r8 s<= 1 goto l7
+    r0 |= 128
+l7:
+    if r6 s<= 2147483647 goto l8
+    r0 |= 256
+l8:
+    exit
+
+.section "xdp"
+.function set
+    r6 = -2
+    r7 = 1
+    r8 = 0x100000001 ll
+    r9 = -2
+    r0 = 0
+    if r6 & r7 goto l0
+    r0 |= 1
+l0:
+    if r7 & r6 goto l1
+    r0 |= 2
+l1:
+    if r6 & r9 goto l2
+    r0 |= 4
+l2:
+    if r7 & r8 goto l3
+    r0 |= 8
+l3:
+    if r8 & r7 goto l4
+    r0 |= 16
+l4:
+    if r6 & -2 goto l5
+    r0 |= 32
+l5:
+    if r7 & 1 goto l6
+    r0 |= 64
+l6:
+    if r8 & 1 goto l7
+    r0 |= 128
+l7:
+    if r6 & 2147483647 goto l8
+    r0 |= 256
+l8:
+    exit

@@ -1,0 +1,12 @@
+; test run on interp
+; What the embedded engine does not have is refused at load, by name.
+
+; run: program=nope => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
+
+.license "GPL"
+
+.section "xdp"
+.function nope
+    r2 = 0
+    call bpf_override_return
+    exit
