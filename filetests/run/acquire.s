@@ -1,10 +1,10 @@
 ; test run on interp, kernel
 ; Load-acquire and store-release of each width.
 
-; run: data=zeros(64) program=u8 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=u16 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=u32 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=u64 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
+; run: data=zeros(64) program=u8 => r0=0x4040484
+; run: data=zeros(64) program=u16 => r0=0x4048384
+; run: data=zeros(64) program=u32 => r0=0x81828384
+; run: data=zeros(64) program=u64 => r0=0x0
 
 .license "GPL"
 

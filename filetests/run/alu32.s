@@ -1,18 +1,18 @@
 ; test run on interp, kernel
 ; 32-bit arithmetic clears the upper half.
 
-; run: data=zeros(64) program=add => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=sub => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=mul => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=or => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=and => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=xor => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=neg => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=mov => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=add_imm => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=mov_imm => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=lsh => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=arsh => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
+; run: data=zeros(64) program=add => r0=0x22222211
+; run: data=zeros(64) program=sub => r0=0x13579bcf
+; run: data=zeros(64) program=mul => r0=0xe5618cf0
+; run: data=zeros(64) program=or => r0=0x9ffddff1
+; run: data=zeros(64) program=and => r0=0x82244220
+; run: data=zeros(64) program=xor => r0=0x1dd99dd1
+; run: data=zeros(64) program=neg => r0=0x65432110
+; run: data=zeros(64) program=mov => r0=0x87654321
+; run: data=zeros(64) program=add_imm => r0=0x9abcdeef
+; run: data=zeros(64) program=mov_imm => r0=0xffffffff
+; run: data=zeros(64) program=lsh => r0=0x0
+; run: data=zeros(64) program=arsh => r0=0xffffffff
 
 .license "GPL"
 

@@ -1,19 +1,19 @@
 ; test run on interp, kernel
 ; 64-bit arithmetic, by register and immediate.
 
-; run: data=zeros(64) program=add => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=sub => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=mul => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=or => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=and => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=xor => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=neg => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=add_imm => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=mul_imm => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=and_imm => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=or_imm => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=xor_imm => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=mov_imm => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
+; run: data=zeros(64) program=add => r0=0x22222211
+; run: data=zeros(64) program=sub => r0=0x13579bcf
+; run: data=zeros(64) program=mul => r0=0xe5618cf0
+; run: data=zeros(64) program=or => r0=0x9ffddff1
+; run: data=zeros(64) program=and => r0=0x82244220
+; run: data=zeros(64) program=xor => r0=0x1dd99dd1
+; run: data=zeros(64) program=neg => r0=0x65432110
+; run: data=zeros(64) program=add_imm => r0=0x9abcdeef
+; run: data=zeros(64) program=mul_imm => r0=0x2fc96330
+; run: data=zeros(64) program=and_imm => r0=0x9abcdef0
+; run: data=zeros(64) program=or_imm => r0=0x9abcdef0
+; run: data=zeros(64) program=xor_imm => r0=0xe543210f
+; run: data=zeros(64) program=mov_imm => r0=0xffffffff
 
 .license "GPL"
 

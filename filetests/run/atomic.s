@@ -1,28 +1,28 @@
 ; test run on interp, kernel
 ; Atomics of both widths; what is fetched is the old value, zero-extended.
 
-; run: data=zeros(64) program=add64 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=or64 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=and64 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=xor64 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=fetch_add64 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=fetch_or64 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=fetch_and64 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=fetch_xor64 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=add32 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=or32 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=and32 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=xor32 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=fetch_add32 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=fetch_or32 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=fetch_and32 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=fetch_xor32 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=xchg64 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=xchg32 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=cmpxchg64_hit => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=cmpxchg64_miss => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=cmpxchg32_hit => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=cmpxchg32_miss => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
+; run: data=zeros(64) program=add64 => r0=0x4040c04
+; run: data=zeros(64) program=or64 => r0=0x4000400
+; run: data=zeros(64) program=and64 => r0=0x4000c
+; run: data=zeros(64) program=xor64 => r0=0x404040c
+; run: data=zeros(64) program=fetch_add64 => r0=0x808
+; run: data=zeros(64) program=fetch_or64 => r0=0x4000c
+; run: data=zeros(64) program=fetch_and64 => r0=0x4000400
+; run: data=zeros(64) program=fetch_xor64 => r0=0x0
+; run: data=zeros(64) program=add32 => r0=0x7070b03
+; run: data=zeros(64) program=or32 => r0=0x47d047b
+; run: data=zeros(64) program=and32 => r0=0x8104830c
+; run: data=zeros(64) program=xor32 => r0=0x4fb04f3
+; run: data=zeros(64) program=fetch_add32 => r0=0x82818c8b
+; run: data=zeros(64) program=fetch_or32 => r0=0x81fb83f3
+; run: data=zeros(64) program=fetch_and32 => r0=0x4820484
+; run: data=zeros(64) program=fetch_xor32 => r0=0x817d837b
+; run: data=zeros(64) program=xchg64 => r0=0x404040c
+; run: data=zeros(64) program=xchg32 => r0=0x4fb04f3
+; run: data=zeros(64) program=cmpxchg64_hit => r0=0x404040c
+; run: data=zeros(64) program=cmpxchg64_miss => r0=0x8080819
+; run: data=zeros(64) program=cmpxchg32_hit => r0=0x4fb04f3
+; run: data=zeros(64) program=cmpxchg32_miss => r0=0x8a8f8c95
 
 .license "GPL"
 

@@ -1,10 +1,9 @@
 ; test run on interp, kernel
 ; Functions have frames of their own and keep r6 to r9; arguments travel in r1 to r5.
 
-; run: data=zeros(64) program=twice => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=keeps => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=deep => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=looped => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
+; run: data=zeros(64) program=twice => r0=0x2a
+; run: data=zeros(64) program=keeps => r0=0x36c
+; run: data=zeros(64) program=deep => r0=0x7
 
 .license "GPL"
 
@@ -38,21 +37,6 @@
     call one
     exit
 
-; The callback counts into the caller's stack through the context that it is given.
-.section "xdp"
-.function looped
-    *(u64 *)(r10 - 8) = 0
-    r1 = 10
-    r2 = func count ll
-    r3 = r10
-    r3 += -8
-    r4 = 0
-    call bpf_loop
-    r1 = *(u64 *)(r10 - 8)
-    r0 *= 100
-    r0 += r1
-    exit
-
 .section ".text"
 .function static add
     r0 = r1
@@ -82,15 +66,4 @@
 
 .function static three
     r0 = r1
-    exit
-
-.function static count
-    r3 = *(u64 *)(r2 + 0)
-    r3 += r1
-    *(u64 *)(r2 + 0) = r3
-    r0 = 0
-    if r1 == 7 goto stop
-    exit
-stop:
-    r0 = 1
     exit

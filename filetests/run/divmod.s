@@ -1,23 +1,23 @@
 ; test run on interp, kernel
 ; Division by zero gives 0, remainder by zero leaves the value; the smallest number divided by -1 overflows to itself.
 
-; run: data=zeros(64) program=div => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=mod => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=sdiv => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=smod => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=div_zero => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=mod_zero => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=sdiv_zero => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=smod_zero => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=div32_zero => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=mod32_zero => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=sdiv_min => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=smod_min => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=sdiv32_min => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=smod32_min => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=sdiv_imm => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=smod_imm => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=sdiv_neg_imm => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
+; run: data=zeros(64) program=div => r0=0x1
+; run: data=zeros(64) program=mod => r0=0x13579bcf
+; run: data=zeros(64) program=sdiv => r0=0xffffffff
+; run: data=zeros(64) program=smod => r0=0xfffffffb
+; run: data=zeros(64) program=div_zero => r0=0x0
+; run: data=zeros(64) program=mod_zero => r0=0x9abcdef0
+; run: data=zeros(64) program=sdiv_zero => r0=0x0
+; run: data=zeros(64) program=smod_zero => r0=0x9abcdef0
+; run: data=zeros(64) program=div32_zero => r0=0x0
+; run: data=zeros(64) program=mod32_zero => r0=0x9abcdef0
+; run: data=zeros(64) program=sdiv_min => r0=0x80000000
+; run: data=zeros(64) program=smod_min => r0=0x0
+; run: data=zeros(64) program=sdiv32_min => r0=0x80000000
+; run: data=zeros(64) program=smod32_min => r0=0x0
+; run: data=zeros(64) program=sdiv_imm => r0=0xfffffffd
+; run: data=zeros(64) program=smod_imm => r0=0xffffffff
+; run: data=zeros(64) program=sdiv_neg_imm => r0=0xfffffffd
 
 .license "GPL"
 

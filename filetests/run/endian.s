@@ -1,15 +1,15 @@
 ; test run on interp, kernel
 ; Byte order and byte swaps.
 
-; run: data=zeros(64) program=be16 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=be32 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=be64 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=le16 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=le32 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=le64 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=bswap16 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=bswap32 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=bswap64 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
+; run: data=zeros(64) program=be16 => r0=0xf0de
+; run: data=zeros(64) program=be32 => r0=0xf0debc9a
+; run: data=zeros(64) program=be64 => r0=0x88888888
+; run: data=zeros(64) program=le16 => r0=0xdef0
+; run: data=zeros(64) program=le32 => r0=0x9abcdef0
+; run: data=zeros(64) program=le64 => r0=0x88888888
+; run: data=zeros(64) program=bswap16 => r0=0xf0de
+; run: data=zeros(64) program=bswap32 => r0=0xf0debc9a
+; run: data=zeros(64) program=bswap64 => r0=0x88888888
 
 .license "GPL"
 

@@ -1,17 +1,17 @@
 ; test run on interp, kernel
 ; Each 32-bit comparison looks at the lower halves only.
 
-; run: data=zeros(64) program=eq => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=ne => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=gt => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=ge => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=lt => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=le => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=sgt => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=sge => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=slt => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=sle => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=set => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
+; run: data=zeros(64) program=eq => r0=0x103
+; run: data=zeros(64) program=ne => r0=0xfc
+; run: data=zeros(64) program=gt => r0=0xfe
+; run: data=zeros(64) program=ge => r0=0x2
+; run: data=zeros(64) program=lt => r0=0x1fd
+; run: data=zeros(64) program=le => r0=0x101
+; run: data=zeros(64) program=sgt => r0=0x1fd
+; run: data=zeros(64) program=sge => r0=0x101
+; run: data=zeros(64) program=slt => r0=0xfe
+; run: data=zeros(64) program=sle => r0=0x2
+; run: data=zeros(64) program=set => r0=0x3
 
 .license "GPL"
 

@@ -1,16 +1,18 @@
 ; test run on interp, kernel
 ; gotol, and a loop backwards.
 
-; run: data=zeros(64) program=gotol => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=loop => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=may_goto => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
+; run: data=zeros(64) program=gotol => r0=5
+; run: data=zeros(64) program=loop => r0=0x37
+; run: data=zeros(64) program=may_goto => r0=0x5
 
 .license "GPL"
 
 .section "xdp"
 .function gotol
-    r0 = 1
+    r0 = *(u32 *)(r1 + 12)
+    if r0 == 9 goto skipped
     gotol over
+skipped:
     r0 = 2
 over:
     r0 += 4

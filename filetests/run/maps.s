@@ -1,16 +1,16 @@
 ; test run on interp, kernel
 ; Maps from a program: counting, missing keys, what updates answer, globals.
 
-; run: data=zeros(64) program=count => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=insert => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=exists => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=missing => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=remove => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=full => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=read_global => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=tail => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=tail_missing => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=fifo => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
+; run: data=zeros(64) program=count => r0=0x0 slots[01000000]=0100000000000000 slots[00000000]=0000000000000000
+; run: data=zeros(64) program=insert => r0=0x0 table[07000000]=2a00000000000000 table[08000000]=absent
+; run: data=zeros(64) program=exists => r0=0xffffffef
+; run: data=zeros(64) program=missing => r0=0xfffff82e
+; run: data=zeros(64) program=remove => r0=0x0 table[05000000]=absent
+; run: data=zeros(64) program=full => r0=0xfffffff9
+; run: data=zeros(64) program=read_global => r0=0x7b
+; run: data=zeros(64) program=tail => r0=0x4d
+; run: data=zeros(64) program=tail_missing => r0=0x1
+; run: data=zeros(64) program=fifo => r0=0x5
 
 .license "GPL"
 

@@ -1,21 +1,21 @@
 ; test run on interp, kernel
 ; Loads of each width, plain and sign-extending; stores leave their neighbours.
 
-; run: data=zeros(64) program=load_u8 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=load_u16 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=load_u32 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=load_u64 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=load_s8 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=load_s16 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=load_s32 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=store_u8 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=store_u16 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=store_u32 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=store_u64 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=store_imm_u8 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=store_imm_u16 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=store_imm_u32 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=store_imm_u64 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
+; run: data=zeros(64) program=load_u8 => r0=0x88
+; run: data=zeros(64) program=load_u16 => r0=0x8788
+; run: data=zeros(64) program=load_u32 => r0=0x85868788
+; run: data=zeros(64) program=load_u64 => r0=0x404040c
+; run: data=zeros(64) program=load_s8 => r0=0x77
+; run: data=zeros(64) program=load_s16 => r0=0x7877
+; run: data=zeros(64) program=load_s32 => r0=0x7a797877
+; run: data=zeros(64) program=store_u8 => r0=0x404049c
+; run: data=zeros(64) program=store_u16 => r0=0x404949c
+; run: data=zeros(64) program=store_u32 => r0=0x9494949c
+; run: data=zeros(64) program=store_u64 => r0=0x404040c
+; run: data=zeros(64) program=store_imm_u8 => r0=0x404047a
+; run: data=zeros(64) program=store_imm_u16 => r0=0x4047c7a
+; run: data=zeros(64) program=store_imm_u32 => r0=0x7e7d7c7a
+; run: data=zeros(64) program=store_imm_u64 => r0=0x1
 
 .license "GPL"
 

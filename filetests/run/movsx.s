@@ -1,11 +1,11 @@
 ; test run on interp, kernel
 ; Moves that extend the sign.
 
-; run: data=zeros(64) program=s8 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=s16 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=s32 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=w8 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=w16 => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
+; run: data=zeros(64) program=s8 => r0=0x7f
+; run: data=zeros(64) program=s16 => r0=0x7fff
+; run: data=zeros(64) program=s32 => r0=0x7fffffff
+; run: data=zeros(64) program=w8 => r0=0xffffff80
+; run: data=zeros(64) program=w16 => r0=0xffff8000
 
 .license "GPL"
 

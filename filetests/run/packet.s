@@ -1,12 +1,12 @@
 ; test run on interp, kernel
 ; Packets: bounds, changes to the bytes, moving head and tail.
 
-; run: data=zeros(64) program=length => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=0102030405060708090a0b0c0d0e0f101112 program=first => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=0102030405060708090a0b0c0d0e0f101112 program=write => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=0102030405060708090a0b0c0d0e0f101112 program=shrink => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=0102030405060708090a0b0c0d0e0f10 program=grow_tail => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=0102030405060708090a0b0c0d0e0f10 program=too_much => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
+; run: data=zeros(64) program=length => r0=0x40
+; run: data=0102030405060708090a0b0c0d0e0f101112 program=first => r0=0x8070605
+; run: data=0102030405060708090a0b0c0d0e0f101112 program=write => r0=0x2 data=ee02030405060708090a0b0c0d0e0f101112
+; run: data=0102030405060708090a0b0c0d0e0f101112 program=shrink => r0=0x2 data=05060708090a0b0c0d0e0f101112
+; run: data=0102030405060708090a0b0c0d0e0f10 program=grow_tail => r0=0x2 data=0102030405060708090a0b0c0d0e0f1000000000
+; run: data=0102030405060708090a0b0c0d0e0f10 program=too_much => r0=0xffffffea
 
 .license "GPL"
 

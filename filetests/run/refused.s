@@ -1,7 +1,7 @@
 ; test run on interp
 ; What the embedded engine does not have is refused at load, by name.
 
-; run: program=nope => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
+; run: program=nope => refused="bpf_override_return"
 
 .license "GPL"
 

@@ -1,15 +1,15 @@
 ; test run on interp, kernel
 ; Shift counts are taken modulo the width.
 
-; run: data=zeros(64) program=lsh => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=rsh => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=arsh => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=lsh_reg => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=rsh_reg => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=arsh_reg => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=lsh32_reg => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=rsh32_reg => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(64) program=arsh32_reg => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
+; run: data=zeros(64) program=lsh => r0=0x888889ab
+; run: data=zeros(64) program=rsh => r0=0x67888888
+; run: data=zeros(64) program=arsh => r0=0x67888888
+; run: data=zeros(64) program=lsh_reg => r0=0x888889ab
+; run: data=zeros(64) program=rsh_reg => r0=0x88888888
+; run: data=zeros(64) program=arsh_reg => r0=0x3f
+; run: data=zeros(64) program=lsh32_reg => r0=0xabcdef00
+; run: data=zeros(64) program=rsh32_reg => r0=0x9abcdef
+; run: data=zeros(64) program=arsh32_reg => r0=0xffffffc0
 
 .license "GPL"
 

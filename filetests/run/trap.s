@@ -1,10 +1,10 @@
 ; test run on interp
 ; What a verifier would refuse ends in a trap that says where and why.
 
-; run: data=zeros(20) program=past_packet => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(20) program=null => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(20) program=past_stack => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
-; run: data=zeros(20) program=read_only => refused="malformed object: section ELF header at offset 0x0: not an ELF file"
+; run: data=zeros(20) program=past_packet => trap="4 bytes at packet+18, packet ends at 20"
+; run: data=zeros(20) program=null => trap="instruction 1"
+; run: data=zeros(20) program=past_stack => trap="8 bytes at fp-520, the stack frame is 512 bytes"
+; run: data=zeros(20) program=read_only => trap="value of map .rodata+0, which is read-only"
 
 .license "GPL"
 
