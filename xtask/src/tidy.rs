@@ -164,7 +164,11 @@ fn source(shown: &str, text: &str, exceptions: &Exceptions, broken: &mut Vec<Str
         }
         // A helper's function bears the helper's own name, which is the kernel's.
         let is_helper = shown.starts_with("crates/skep-vm/src/helper/");
-        if !is_helper && krate != "xtask" && (bare.starts_with("fn get_") || has("pub fn get_")) && !has("fn get_mut(") {
+        if !is_helper
+            && krate != "xtask"
+            && (bare.starts_with("fn get_") || has("pub fn get_"))
+            && !has("fn get_mut(")
+        {
             say("`get_` in a name: name the thing instead");
         }
         for stub in ["todo!(", "unimplemented!("] {

@@ -49,20 +49,30 @@ impl File {
         let mut file = Self::default();
         for (index, line) in text.lines().enumerate() {
             let number = index + 1;
-            let Some(comment) = line.trim().strip_prefix("; ") else { continue };
+            let Some(comment) = line.trim().strip_prefix("; ") else {
+                continue;
+            };
             if let Some(rest) = comment.strip_prefix("test ") {
                 let (verb, targets) = rest.split_once(" on ").unwrap_or((rest, ""));
                 verb.trim().clone_into(&mut file.verb);
-                file.targets = targets.split(',').map(|t| t.trim().to_owned()).filter(|t| !t.is_empty()).collect();
+                file.targets = targets
+                    .split(',')
+                    .map(|t| t.trim().to_owned())
+                    .filter(|t| !t.is_empty())
+                    .collect();
             } else if let Some(rest) = comment.strip_prefix("run:") {
-                file.cases.push(Case::parse(number, rest).map_err(|why| format!("{number}: {why}"))?);
+                file.cases
+                    .push(Case::parse(number, rest).map_err(|why| format!("{number}: {why}"))?);
             }
         }
         if file.verb.is_empty() {
             return Err("no `; test VERB` line".to_owned());
         }
         if file.verb == "run" && (file.cases.is_empty() || file.targets.is_empty()) {
-            return Err("`test run` takes targets (`on interp, kernel`) and at least one `; run:` line".to_owned());
+            return Err(
+                "`test run` takes targets (`on interp, kernel`) and at least one `; run:` line"
+                    .to_owned(),
+            );
         }
         Ok(file)
     }
@@ -70,8 +80,13 @@ impl File {
 
 impl Case {
     fn parse(line: usize, text: &str) -> Result<Self, String> {
-        let (input, outcome) = text.split_once("=>").ok_or("a case is `; run: INPUT => OUTCOME`")?;
-        let mut case = Self { line, ..Self::default() };
+        let (input, outcome) = text
+            .split_once("=>")
+            .ok_or("a case is `; run: INPUT => OUTCOME`")?;
+        let mut case = Self {
+            line,
+            ..Self::default()
+        };
         for item in items(input) {
             match item.split_once('=') {
                 Some(("data", value)) => case.data = Some(bytes(value)?),
@@ -85,11 +100,20 @@ impl Case {
             match item.split_once('=') {
                 Some(("r0", value)) => expected.r0 = Some(number(value)?),
                 Some(("trap", value)) => expected.trap = Some(value.trim_matches('"').to_owned()),
-                Some(("refused", value)) => expected.refused = Some(value.trim_matches('"').to_owned()),
+                Some(("refused", value)) => {
+                    expected.refused = Some(value.trim_matches('"').to_owned())
+                }
                 Some(("data", value)) => expected.data = Some(bytes(value)?),
                 Some((map, value)) if map.ends_with(']') => {
-                    let (name, key) = map.trim_end_matches(']').split_once('[').ok_or("a map entry is NAME[KEY]=VALUE")?;
-                    let value = if value == "absent" { None } else { Some(bytes(value)?) };
+                    let (name, key) = map
+                        .trim_end_matches(']')
+                        .split_once('[')
+                        .ok_or("a map entry is NAME[KEY]=VALUE")?;
+                    let value = if value == "absent" {
+                        None
+                    } else {
+                        Some(bytes(value)?)
+                    };
                     expected.maps.push((name.to_owned(), bytes(key)?, value));
                 }
                 _ => return Err(format!("unknown outcome `{item}`")),
@@ -108,10 +132,16 @@ impl Outcome {
         let mut items = Vec::new();
         items.extend(self.r0.map(|r0| format!("r0={r0:#x}")));
         items.extend(self.trap.as_ref().map(|text| format!("trap=\"{text}\"")));
-        items.extend(self.refused.as_ref().map(|text| format!("refused=\"{text}\"")));
+        items.extend(
+            self.refused
+                .as_ref()
+                .map(|text| format!("refused=\"{text}\"")),
+        );
         items.extend(self.data.as_ref().map(|data| format!("data={}", hex(data))));
         for (name, key, value) in &self.maps {
-            let value = value.as_ref().map_or_else(|| "absent".to_owned(), |value| hex(value));
+            let value = value
+                .as_ref()
+                .map_or_else(|| "absent".to_owned(), |value| hex(value));
             items.push(format!("{name}[{}]={value}", hex(key)));
         }
         items.join(" ")
@@ -137,20 +167,35 @@ fn items(text: &str) -> Vec<&str> {
 }
 
 fn number(text: &str) -> Result<u64, String> {
-    let (negative, digits) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+    let (negative, digits) = text
+        .strip_prefix('-')
+        .map_or((false, text), |rest| (true, rest));
     let value = match digits.strip_prefix("0x") {
         Some(hex) => u64::from_str_radix(hex, 16),
         None => digits.parse(),
     }
     .map_err(|_| format!("not a number: `{text}`"))?;
-    Ok(if negative { value.wrapping_neg() } else { value })
+    Ok(if negative {
+        value.wrapping_neg()
+    } else {
+        value
+    })
 }
 
 /// `zeros(N)` or hexadecimal digits; `_` separates for the eye.
 fn bytes(text: &str) -> Result<Vec<u8>, String> {
-    if let Some(count) = text.strip_prefix("zeros(").and_then(|rest| rest.strip_suffix(')')) {
-        let count: usize = count.parse().map_err(|_| format!("not a count: `{text}`"))?;
-        return if count <= 1 << 20 { Ok(vec![0; count]) } else { Err(format!("{count} bytes are too many")) };
+    if let Some(count) = text
+        .strip_prefix("zeros(")
+        .and_then(|rest| rest.strip_suffix(')'))
+    {
+        let count: usize = count
+            .parse()
+            .map_err(|_| format!("not a count: `{text}`"))?;
+        return if count <= 1 << 20 {
+            Ok(vec![0; count])
+        } else {
+            Err(format!("{count} bytes are too many"))
+        };
     }
     let digits: Vec<char> = text.chars().filter(|c| *c != '_').collect();
     if digits.len() % 2 != 0 {
@@ -181,15 +226,29 @@ mod tests {
         assert_eq!(file.targets, ["interp", "kernel"]);
         let case = &file.cases[0];
         assert_eq!(case.expected.r0, Some(u64::MAX));
-        let again = Case::parse(2, &format!("data=0000 => {}", case.expected.print())).expect("parses");
+        let again =
+            Case::parse(2, &format!("data=0000 => {}", case.expected.print())).expect("parses");
         assert_eq!(again.expected, case.expected);
     }
 
     #[test]
     fn what_is_not_understood_is_said() {
         assert!(File::parse("; run: => r0=1").is_err(), "no verb");
-        assert!(File::parse("; test run on interp\n; run: speed=3 => r0=1").is_err(), "unknown input");
-        assert!(File::parse("; test run on interp\n; run: =>").is_err(), "nothing expected");
-        assert_eq!(File::parse("; test run on interp\n; run: => trap=\"a b\"").map(|f| f.cases[0].expected.clone()), Ok(Outcome { trap: Some("a b".to_owned()), ..Outcome::default() }));
+        assert!(
+            File::parse("; test run on interp\n; run: speed=3 => r0=1").is_err(),
+            "unknown input"
+        );
+        assert!(
+            File::parse("; test run on interp\n; run: =>").is_err(),
+            "nothing expected"
+        );
+        assert_eq!(
+            File::parse("; test run on interp\n; run: => trap=\"a b\"")
+                .map(|f| f.cases[0].expected.clone()),
+            Ok(Outcome {
+                trap: Some("a b".to_owned()),
+                ..Outcome::default()
+            })
+        );
     }
 }

@@ -29,7 +29,11 @@ pub fn run_all(folder: &Path, bless: bool) -> Report {
     let mut report = Report::default();
     let targets = run::targets(&mut report);
     for path in test_files(folder) {
-        let shown = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
+        let shown = path
+            .strip_prefix(folder)
+            .unwrap_or(&path)
+            .display()
+            .to_string();
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) => {
@@ -49,7 +53,9 @@ pub fn run_all(folder: &Path, bless: bool) -> Report {
             "error" => asm::errors(&shown, &text, &mut report),
             "run" => run::cases(&shown, &text, &file, &targets, &mut report),
             other => {
-                report.failures.push(format!("{shown}: no such verb: {other}"));
+                report
+                    .failures
+                    .push(format!("{shown}: no such verb: {other}"));
                 None
             }
         };

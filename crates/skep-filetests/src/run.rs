@@ -71,7 +71,10 @@ pub fn cases(
                     case.expected.print()
                 ));
             }
-            if first && !held && let Some(line) = lines.get_mut(case.line - 1) {
+            if first
+                && !held
+                && let Some(line) = lines.get_mut(case.line - 1)
+            {
                 let input = line.split("=>").next().unwrap_or_default().trim_end();
                 *line = format!("{input} => {}", shaped_like(&case.expected, &got).print());
             }
@@ -161,4 +164,3 @@ fn shaped_like(expected: &Outcome, got: &Outcome) -> Outcome {
     }
     shaped
 }
-
