@@ -75,7 +75,7 @@ pub struct NotSupported {
     /// The program that needs it, if one does.
     pub program: Option<String>,
     /// Where it needs it.
-    pub line: Option<Line>,
+    pub line: Option<Box<Line>>,
     /// What the engine has instead, or what to do.
     pub help: String,
 }
@@ -137,7 +137,7 @@ impl fmt::Display for NotSupported {
             "the {} engine does not model {}",
             self.engine, self.feature
         )?;
-        write_line(f, self.line.as_ref())?;
+        write_line(f, self.line.as_deref())?;
         if !self.help.is_empty() {
             write!(f, "; {}", self.help)?;
         }

@@ -179,7 +179,7 @@ impl Engine for Kernel {
                 feature: Feature::Kfunc(name.clone()),
                 engine: NAME,
                 program: Some(code.name.clone()),
-                line: crate::loader::line_at(code, *at),
+                line: crate::loader::line_at(code, *at).map(Box::new),
                 help: "calls of kernel functions join this engine later".to_owned(),
             }
             .into());

@@ -109,7 +109,7 @@ pub(super) fn load(_engine: &Embedded, load: &ProgramLoad<'_>) -> Result<Arc<dyn
             if marks.get(obstacle.at).copied().unwrap_or(true) {
                 return Err(NotSupported {
                     program: Some(code.name.clone()),
-                    line: line_at(code, obstacle.at),
+                    line: line_at(code, obstacle.at).map(Box::new),
                     ..refusal(obstacle.feature, obstacle.help)
                 }
                 .into());
@@ -282,7 +282,7 @@ fn explain(code: &LinkedProgram, error: LoadError) -> Error {
         feature,
         engine: NAME,
         program: Some(code.name.clone()),
-        line: line_at(code, at),
+        line: line_at(code, at).map(Box::new),
         help: String::new(),
     }
     .into()

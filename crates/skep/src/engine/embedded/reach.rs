@@ -35,7 +35,7 @@ enum Value {
     Unset,
     Constant(u64),
     /// The address of byte `offset` of the value of map `map` (an index into the program's maps).
-    MapValue {
+    InMap {
         map: u32,
         offset: i64,
     },
@@ -143,7 +143,7 @@ impl Analysis<'_> {
                 let high = self.insns.get(pc + 1).map_or(0, |next| next.imm);
                 regs[dst] = match insn.src {
                     0 => Value::Constant((high as u32 as u64) << 32 | insn.imm as u32 as u64),
-                    PSEUDO_MAP_VALUE | PSEUDO_MAP_IDX_VALUE => Value::MapValue {
+                    PSEUDO_MAP_VALUE | PSEUDO_MAP_IDX_VALUE => Value::InMap {
                         map: insn.imm as u32,
                         offset: i64::from(high as u32),
                     },
@@ -183,7 +183,7 @@ impl Analysis<'_> {
     }
 
     fn load(&self, insn: Insn, base: Value) -> Value {
-        let Value::MapValue { map, offset } = base else {
+        let Value::InMap { map, offset } = base else {
             return Value::Anything;
         };
         let width = match insn.code & 0x18 {
@@ -296,15 +296,15 @@ fn alu(insn: Insn, dst: Value, src: Value) -> Value {
     };
     if wide && insn.off == 0 {
         match (operation, dst, operand) {
-            (0xb0, _, v @ Value::MapValue { .. }) => return v,
-            (0x00, Value::MapValue { map, offset }, Value::Constant(c)) => {
-                return Value::MapValue {
+            (0xb0, _, v @ Value::InMap { .. }) => return v,
+            (0x00, Value::InMap { map, offset }, Value::Constant(c)) => {
+                return Value::InMap {
                     map,
                     offset: offset.wrapping_add(c as i64),
                 };
             }
-            (0x10, Value::MapValue { map, offset }, Value::Constant(c)) => {
-                return Value::MapValue {
+            (0x10, Value::InMap { map, offset }, Value::Constant(c)) => {
+                return Value::InMap {
                     map,
                     offset: offset.wrapping_sub(c as i64),
                 };

@@ -29,6 +29,9 @@ pub enum Target {
     Attach(Tid),
 }
 
+/// Receives what programs print.
+pub type Print = Box<dyn Fn(&str)>;
+
 /// What whoever supervises wants to be told.
 pub trait Observer {
     /// Programs have run for an event: their buffers may hold something.
@@ -76,7 +79,7 @@ impl Embedded {
         &self,
         target: Target,
         stop: &Stop,
-        print: Option<Box<dyn Fn(&str)>>,
+        print: Option<Print>,
         observer: &mut dyn Observer,
     ) -> Result<Outcome> {
         if self.inner.cpus < cpus() {
