@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 fn example(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(path)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../examples")
+        .join(path)
 }
 
 fn skep(args: &[&str]) -> Command {
@@ -22,9 +24,16 @@ fn text(output: &Output) -> String {
 fn opens_prints_the_files_that_a_command_opens() {
     let object = example("opens/opens.s");
     let object = object.to_str().expect("a path that is text");
-    let output = skep(&["run", object, "--", "cat", "/etc/hostname", "/nonexistent"]).output().expect("skep runs");
+    let output = skep(&["run", object, "--", "cat", "/etc/hostname", "/nonexistent"])
+        .output()
+        .expect("skep runs");
     let shown = text(&output);
-    let row = |path: &str| shown.lines().find(|line| line.ends_with(path)).unwrap_or_else(|| panic!("{path} in {shown}"));
+    let row = |path: &str| {
+        shown
+            .lines()
+            .find(|line| line.ends_with(path))
+            .unwrap_or_else(|| panic!("{path} in {shown}"))
+    };
     assert!(row(" /etc/hostname").contains(" cat "));
     assert!(row(" /nonexistent").contains("-ENOENT"));
     assert_eq!(output.status.code(), Some(1), "cat's own exit code");
@@ -32,7 +41,13 @@ fn opens_prints_the_files_that_a_command_opens() {
 
 #[test]
 fn opens_needs_no_privilege() {
-    let id = |flag: &str| Command::new("id").arg(flag).output().map(|output| text(&output)).unwrap_or_default();
+    let id = |flag: &str| {
+        Command::new("id")
+            .arg(flag)
+            .output()
+            .map(|output| text(&output))
+            .unwrap_or_default()
+    };
     if id("-u").trim() != "0" {
         // Then the test above has shown it.
         return;
@@ -44,28 +59,62 @@ fn opens_needs_no_privilege() {
     std::fs::copy(env!("CARGO_BIN_EXE_skep"), &binary).expect("the binary is copied");
     std::fs::copy(example("opens/opens.s"), &object).expect("the example is copied");
     let mut command = Command::new(&binary);
-    command.args(["run".as_ref(), object.as_os_str(), "--".as_ref(), "ls".as_ref(), "/etc/hostname".as_ref()]);
-    let output = command.uid(65534).gid(65534).current_dir("/").output().expect("skep runs");
+    command.args([
+        "run".as_ref(),
+        object.as_os_str(),
+        "--".as_ref(),
+        "ls".as_ref(),
+        "/etc/hostname".as_ref(),
+    ]);
+    let output = command
+        .uid(65534)
+        .gid(65534)
+        .current_dir("/")
+        .output()
+        .expect("skep runs");
     std::fs::remove_dir_all(&folder).expect("the folder goes");
     let shown = text(&output);
     assert!(output.status.success(), "{output:?}");
-    assert!(shown.contains("libc.so") && shown.contains(" ls "), "{shown}");
+    assert!(
+        shown.contains("libc.so") && shown.contains(" ls "),
+        "{shown}"
+    );
 }
 
 #[test]
 fn latency_counts_each_call_once() {
     let object = example("latency/latency.s");
     let object = object.to_str().expect("a path that is text");
-    let output = skep(&["--json", "run", object, "--", "true"]).output().expect("skep runs");
+    let output = skep(&["--json", "run", object, "--", "true"])
+        .output()
+        .expect("skep runs");
     let shown = text(&output);
-    let line = shown.lines().find(|line| line.starts_with("{\"map\":\"syscall_ns\"")).expect("the map of histograms");
+    let line = shown
+        .lines()
+        .find(|line| line.starts_with("{\"map\":\"syscall_ns\""))
+        .expect("the map of histograms");
     let map: serde_json::Value = serde_json::from_str(line).expect("JSON");
     let entries = map["entries"].as_array().expect("entries");
     // execve ran once, and took more than a microsecond.
-    let execve = if cfg!(target_arch = "x86_64") { 59 } else { 221 };
-    let slots = entries.iter().find(|entry| entry["key"] == execve).map(|entry| &entry["value"]["slots"]);
-    let slots = slots.and_then(|slots| slots.as_array()).expect("a histogram of execve");
-    assert_eq!(slots.iter().filter_map(serde_json::Value::as_u64).sum::<u64>(), 1);
+    let execve = if cfg!(target_arch = "x86_64") {
+        59
+    } else {
+        221
+    };
+    let slots = entries
+        .iter()
+        .find(|entry| entry["key"] == execve)
+        .map(|entry| &entry["value"]["slots"]);
+    let slots = slots
+        .and_then(|slots| slots.as_array())
+        .expect("a histogram of execve");
+    assert_eq!(
+        slots
+            .iter()
+            .filter_map(serde_json::Value::as_u64)
+            .sum::<u64>(),
+        1
+    );
     assert!(slots[10..].iter().any(|slot| slot == 1), "{slots:?}");
 }
 
@@ -87,7 +136,9 @@ fn capture(frames: &[Vec<u8>]) -> Vec<u8> {
 /// An IPv4 frame of `protocol` from 10.0.0.`host` to port `port`.
 fn frame(protocol: u8, host: u8, port: u16) -> Vec<u8> {
     let mut frame = vec![0; 12];
-    frame.extend_from_slice(&[8, 0, 0x45, 0, 0, 40, 0, 0, 0, 0, 64, protocol, 0, 0, 10, 0, 0, host, 10, 0, 1, 1]);
+    frame.extend_from_slice(&[
+        8, 0, 0x45, 0, 0, 40, 0, 0, 0, 0, 64, protocol, 0, 0, 10, 0, 0, host, 10, 0, 1, 1,
+    ]);
     frame.extend_from_slice(&[0x30, 0x39]);
     frame.extend_from_slice(&port.to_be_bytes());
     frame.resize(60, 0);
@@ -99,32 +150,71 @@ fn protocols_and_firewall_count_and_judge() {
     let folder = std::env::temp_dir().join(format!("skep-packets-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder for the test");
     let (input, passed) = (folder.join("in.pcap"), folder.join("out.pcapng"));
-    let frames = [frame(6, 1, 23), frame(6, 2, 80), frame(17, 1, 23), frame(17, 3, 53), frame(1, 1, 23)];
+    let frames = [
+        frame(6, 1, 23),
+        frame(6, 2, 80),
+        frame(17, 1, 23),
+        frame(17, 3, 53),
+        frame(1, 1, 23),
+    ];
     std::fs::write(&input, capture(&frames)).expect("the capture is written");
     let run = |path: &str, more: &[&str]| {
         let object = example(path);
-        let mut args = vec!["--json", "run", object.to_str().expect("text"), "--pcap", input.to_str().expect("text")];
+        let mut args = vec![
+            "--json",
+            "run",
+            object.to_str().expect("text"),
+            "--pcap",
+            input.to_str().expect("text"),
+        ];
         args.extend(more);
         let output = skep(&args).output().expect("skep runs");
         assert!(output.status.success(), "{output:?}");
         let shown = text(&output);
-        shown.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect::<Vec<serde_json::Value>>()
+        shown
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect::<Vec<serde_json::Value>>()
     };
     let counted = run("protocols/protocols.s", &[]);
     assert_eq!(counted[0]["verdicts"], serde_json::json!({"XDP_PASS": 5}));
     let packets = |protocol: u32| -> u64 {
-        let entry = counted[1]["entries"].as_array().and_then(|all| all.iter().find(|e| e["key"] == protocol));
-        let values = entry.and_then(|entry| entry["values"].as_array()).expect("values of all CPUs");
-        values.iter().filter_map(|value| value["packets"].as_u64()).sum()
+        let entry = counted[1]["entries"]
+            .as_array()
+            .and_then(|all| all.iter().find(|e| e["key"] == protocol));
+        let values = entry
+            .and_then(|entry| entry["values"].as_array())
+            .expect("values of all CPUs");
+        values
+            .iter()
+            .filter_map(|value| value["packets"].as_u64())
+            .sum()
     };
     assert_eq!([packets(6), packets(17), packets(1)], [2, 2, 1]);
 
-    let judged = run("firewall/firewall.s", &["--write", passed.to_str().expect("text")]);
-    assert_eq!(judged[0]["verdicts"], serde_json::json!({"XDP_DROP": 2, "XDP_PASS": 3}));
-    assert_eq!(judged[1]["entries"], serde_json::json!([{"key": {"octets": [10, 0, 0, 1]}, "value": 2}]));
-    assert!(std::fs::metadata(&passed).expect("the passed packets are written").len() > 200);
+    let judged = run(
+        "firewall/firewall.s",
+        &["--write", passed.to_str().expect("text")],
+    );
+    assert_eq!(
+        judged[0]["verdicts"],
+        serde_json::json!({"XDP_DROP": 2, "XDP_PASS": 3})
+    );
+    assert_eq!(
+        judged[1]["entries"],
+        serde_json::json!([{"key": {"octets": [10, 0, 0, 1]}, "value": 2}])
+    );
+    assert!(
+        std::fs::metadata(&passed)
+            .expect("the passed packets are written")
+            .len()
+            > 200
+    );
 
     let judged = run("firewall/firewall.s", &["--global", "blocked_port=53"]);
-    assert_eq!(judged[0]["verdicts"], serde_json::json!({"XDP_DROP": 1, "XDP_PASS": 4}));
+    assert_eq!(
+        judged[0]["verdicts"],
+        serde_json::json!({"XDP_DROP": 1, "XDP_PASS": 4})
+    );
     std::fs::remove_dir_all(&folder).expect("the folder goes");
 }

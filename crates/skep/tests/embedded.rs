@@ -46,33 +46,77 @@ out:
 #[test]
 fn globals_are_set_maps_are_typed_and_runs_counted() {
     let mut spec = spec(COUNTER);
-    spec.global("step").expect("a global").set(&5u32).expect("its size is right");
-    assert!(spec.global("step").expect("a global").set(&5u64).is_err(), "eight bytes do not fit four");
+    spec.global("step")
+        .expect("a global")
+        .set(&5u32)
+        .expect("its size is right");
+    assert!(
+        spec.global("step").expect("a global").set(&5u64).is_err(),
+        "eight bytes do not fit four"
+    );
     assert!(spec.global("stop").is_err());
     let object = spec.load(&Embedded::new()).expect("it loads");
     let program = object.program("count").expect("the program");
-    let output = program.run_once(&RunInput { repeat: 3, ..RunInput::default() }).expect("it runs");
+    let output = program
+        .run_once(&RunInput {
+            repeat: 3,
+            ..RunInput::default()
+        })
+        .expect("it runs");
     assert_eq!(output.retval, 2);
-    let counts: Array<u64> = object.map("counts").expect("the map").try_into().expect("its layout");
-    assert_eq!(counts.values().collect::<Result<Vec<_>, _>>().expect("values"), [15, 0, 0, 0]);
+    let counts: Array<u64> = object
+        .map("counts")
+        .expect("the map")
+        .try_into()
+        .expect("its layout");
+    assert_eq!(
+        counts
+            .values()
+            .collect::<Result<Vec<_>, _>>()
+            .expect("values"),
+        [15, 0, 0, 0]
+    );
     let wrong = HashMap::<u32, u64>::try_from(object.map("counts").expect("the map"));
-    assert!(matches!(wrong.map(|_| ()).expect_err("an array is no hash").kind(), ErrorKind::Layout { .. }));
+    assert!(matches!(
+        wrong.map(|_| ()).expect_err("an array is no hash").kind(),
+        ErrorKind::Layout { .. }
+    ));
     let wrong = Array::<u32>::try_from(object.map("counts").expect("the map"));
-    let message = wrong.map(|_| ()).expect_err("values have eight bytes").to_string();
+    let message = wrong
+        .map(|_| ())
+        .expect_err("values have eight bytes")
+        .to_string();
     assert!(message.contains("values have 8 bytes"), "{message}");
     // What is frozen stays as it was loaded.
     let rodata = object.map(".rodata").expect("the map of constants");
-    assert!(rodata.set(&0u32.to_ne_bytes(), &9u32.to_ne_bytes()).is_err());
+    assert!(
+        rodata
+            .set(&0u32.to_ne_bytes(), &9u32.to_ne_bytes())
+            .is_err()
+    );
 }
 
 #[test]
 fn hooks_that_are_not_modelled_are_refused_by_name() {
     let program = "\n.function f\n    r0 = 0\n    exit\n";
-    let message = refusal(&format!(".license \"GPL\"\n.section \"kprobe/vfs_read\"{program}"));
-    assert!(message.contains("`f`") && message.contains("kprobe/vfs_read"), "{message}");
-    assert!(message.contains("it models: tracepoint/syscalls"), "{message}");
-    let message = refusal(&format!(".license \"GPL\"\n.section \"tracepoint/sched/sched_switch\"{program}"));
-    assert!(message.contains("tracepoint/sched/sched_switch"), "{message}");
+    let message = refusal(&format!(
+        ".license \"GPL\"\n.section \"kprobe/vfs_read\"{program}"
+    ));
+    assert!(
+        message.contains("`f`") && message.contains("kprobe/vfs_read"),
+        "{message}"
+    );
+    assert!(
+        message.contains("it models: tracepoint/syscalls"),
+        "{message}"
+    );
+    let message = refusal(&format!(
+        ".license \"GPL\"\n.section \"tracepoint/sched/sched_switch\"{program}"
+    ));
+    assert!(
+        message.contains("tracepoint/sched/sched_switch"),
+        "{message}"
+    );
 }
 
 /// `if (flag) bpf_sock_ops_cb_flags_set();`, a helper that the engine does not have.
@@ -96,13 +140,30 @@ out:
 
 #[test]
 fn what_cannot_be_reached_is_no_reason_to_refuse() {
-    let object = spec(&guarded(0)).load(&Embedded::new()).expect("the call is dead");
-    let output = object.program("f").expect("the program").run_once(&RunInput::default()).expect("it runs");
+    let object = spec(&guarded(0))
+        .load(&Embedded::new())
+        .expect("the call is dead");
+    let output = object
+        .program("f")
+        .expect("the program")
+        .run_once(&RunInput::default())
+        .expect("it runs");
     assert_eq!(output.retval, 1);
-    let error = spec(&guarded(1)).load(&Embedded::new()).map(|_| ()).expect_err("the call is live");
-    let ErrorKind::NotSupported(refusal) = error.kind() else { panic!("{error}") };
-    assert_eq!((refusal.program.as_deref(), &refusal.feature), (Some("f"), &Feature::Helper(59)));
-    assert!(error.to_string().contains("bpf_sock_ops_cb_flags_set"), "{error}");
+    let error = spec(&guarded(1))
+        .load(&Embedded::new())
+        .map(|_| ())
+        .expect_err("the call is live");
+    let ErrorKind::NotSupported(refusal) = error.kind() else {
+        panic!("{error}")
+    };
+    assert_eq!(
+        (refusal.program.as_deref(), &refusal.feature),
+        (Some("f"), &Feature::Helper(59))
+    );
+    assert!(
+        error.to_string().contains("bpf_sock_ops_cb_flags_set"),
+        "{error}"
+    );
 }
 
 /// A program that reads `struct task_struct.FIELD`.
@@ -110,22 +171,42 @@ fn reads_task_field(field: &str) -> ObjectSpec {
     let text = ".license \"GPL\"\n.section \"tracepoint/syscalls/sys_enter_openat\"\n.function f\n    r1 = 0\n    r0 = 0\n    exit\n";
     let mut spec = spec(text);
     let mut types = skep::btf::parse_c::CTypes::new();
-    types.declare(&format!("struct task_struct {{ int {field}; }};")).expect("a declaration");
+    types
+        .declare(&format!("struct task_struct {{ int {field}; }};"))
+        .expect("a declaration");
     let id = types.type_id("struct task_struct").expect("the type");
     let object = spec.object_mut();
     object.btf = Some(types.into_builder().into_btf().expect("BTF").into());
     let kind = skep::btf::core::CoreKind::FieldByteOffset;
-    object.functions[0].core.push(skep::btf::ext::CoreRelo { insn_off: 0, type_id: id, access: "0:0".to_owned(), kind });
+    object.functions[0].core.push(skep::btf::ext::CoreRelo {
+        insn_off: 0,
+        type_id: id,
+        access: "0:0".to_owned(),
+        kind,
+    });
     spec
 }
 
 #[test]
 fn types_that_are_not_modelled_are_refused_with_the_field() {
     assert!(reads_task_field("tgid").load(&Embedded::new()).is_ok());
-    let error = reads_task_field("nonsense_field").load(&Embedded::new()).map(|_| ()).expect_err("it is not modelled");
-    let ErrorKind::NotSupported(refusal) = error.kind() else { panic!("{error}") };
-    assert_eq!(refusal.feature, Feature::Type("struct task_struct.nonsense_field".to_owned()));
-    assert!(error.to_string().starts_with("program `f`: the embedded engine does not model struct task_struct.nonsense_field"), "{error}");
+    let error = reads_task_field("nonsense_field")
+        .load(&Embedded::new())
+        .map(|_| ())
+        .expect_err("it is not modelled");
+    let ErrorKind::NotSupported(refusal) = error.kind() else {
+        panic!("{error}")
+    };
+    assert_eq!(
+        refusal.feature,
+        Feature::Type("struct task_struct.nonsense_field".to_owned())
+    );
+    assert!(
+        error.to_string().starts_with(
+            "program `f`: the embedded engine does not model struct task_struct.nonsense_field"
+        ),
+        "{error}"
+    );
 }
 
 #[test]
@@ -135,9 +216,18 @@ fn links_attach_until_they_drop_and_engines_share_nothing() {
         .load(&engine)
         .expect("it loads");
     let links = object.attach_all().expect("it attaches");
-    assert_eq!(links.iter().map(|link| link.target().to_owned()).collect::<Vec<_>>(), ["tracepoint syscalls/sys_enter_close"]);
+    assert_eq!(
+        links
+            .iter()
+            .map(|link| link.target().to_owned())
+            .collect::<Vec<_>>(),
+        ["tracepoint syscalls/sys_enter_close"]
+    );
     let program = object.program("f").expect("the program");
-    let error = program.attach(skep::attach::Xdp { device: None }).map(|_| ()).expect_err("a tracepoint program is no XDP program");
+    let error = program
+        .attach(skep::attach::Xdp { device: None })
+        .map(|_| ())
+        .expect_err("a tracepoint program is no XDP program");
     assert!(error.to_string().contains("tracepoint"), "{error}");
     drop(links);
 }

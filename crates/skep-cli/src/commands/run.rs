@@ -308,7 +308,8 @@ fn event_schema(object: &Object, name: &str) -> Result<Schema, Failure> {
                 .is_ok_and(|kind| kind == skep::btf::Kind::Struct)
         };
         let id = types
-            .own_ids().rfind(|id| is_structure(id) && !types.name(*id).is_empty());
+            .own_ids()
+            .rfind(|id| is_structure(id) && !types.name(*id).is_empty());
         return Ok(Schema::of(
             &types,
             id.ok_or_else(|| wrong("declares no structure with a name".to_owned()))?,
