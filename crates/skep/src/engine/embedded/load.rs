@@ -136,11 +136,17 @@ fn obstacles(load: &ProgramLoad<'_>) -> Vec<Obstacle> {
     let code = load.program;
     let mut found = Vec::new();
     for poison in &code.poisons {
-        let help = "its kernel types hold only what it really models; guard the use with bpf_core_field_exists()";
+        // "struct a.b does not exist in the target: why": the name is the feature, the rest says more.
+        let (name, why) = poison
+            .reason
+            .split_once(" does not exist in the target: ")
+            .unwrap_or((&poison.reason, ""));
+        let guard = "its types hold only what it really models; guard the use with bpf_core_field_exists()";
+        let help = if why.is_empty() { guard.to_owned() } else { format!("{why}; {guard}") };
         found.push(Obstacle {
             at: poison.at,
-            feature: Feature::Type(poison.reason.clone()),
-            help: help.to_owned(),
+            feature: Feature::Type(name.to_owned()),
+            help,
         });
     }
     let poisoned = |at: usize| code.poisons.iter().any(|p| p.at == at);
