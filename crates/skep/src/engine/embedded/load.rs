@@ -141,8 +141,13 @@ fn obstacles(load: &ProgramLoad<'_>) -> Vec<Obstacle> {
             .reason
             .split_once(" does not exist in the target: ")
             .unwrap_or((&poison.reason, ""));
-        let guard = "its types hold only what it really models; guard the use with bpf_core_field_exists()";
-        let help = if why.is_empty() { guard.to_owned() } else { format!("{why}; {guard}") };
+        let guard =
+            "its types hold only what it really models; guard the use with bpf_core_field_exists()";
+        let help = if why.is_empty() {
+            guard.to_owned()
+        } else {
+            format!("{why}; {guard}")
+        };
         found.push(Obstacle {
             at: poison.at,
             feature: Feature::Type(name.to_owned()),
