@@ -229,23 +229,60 @@ fn what_cannot_run_is_said_and_ends_with_its_own_code() {
         let mut args = vec!["run", path.to_str().expect("text")];
         args.extend(more);
         let output = skep(&args).output().expect("skep runs");
-        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
     };
-    let program = |section: &str, body: &str| format!(".license \"GPL\"\n.section \"{section}\"\n.function f\n{body}    exit\n");
-    let (code, said) = run("kprobe.s", &program("kprobe/vfs_read", "    r0 = 0\n"), &["--", "true"]);
-    assert!(code == Some(3) && said.contains("kprobe/vfs_read"), "{code:?} {said}");
+    let program = |section: &str, body: &str| {
+        format!(".license \"GPL\"\n.section \"{section}\"\n.function f\n{body}    exit\n")
+    };
+    let (code, said) = run(
+        "kprobe.s",
+        &program("kprobe/vfs_read", "    r0 = 0\n"),
+        &["--", "true"],
+    );
+    assert!(
+        code == Some(3) && said.contains("kprobe/vfs_read"),
+        "{code:?} {said}"
+    );
     let (code, said) = run("xdp.s", &program("xdp", "    r0 = 2\n"), &["--", "true"]);
-    assert!(code == Some(2) && said.contains("it needs packets"), "{code:?} {said}");
+    assert!(
+        code == Some(2) && said.contains("it needs packets"),
+        "{code:?} {said}"
+    );
     let (code, said) = run("nothing.s", &program("xdp", "    r0 = 2\n"), &[]);
-    assert!(code == Some(2) && said.contains("what to run it on"), "{code:?} {said}");
-    let (code, said) = run("global.s", &program("xdp", "    r0 = 2\n"), &["--global", "x=1", "--", "true"]);
+    assert!(
+        code == Some(2) && said.contains("what to run it on"),
+        "{code:?} {said}"
+    );
+    let (code, said) = run(
+        "global.s",
+        &program("xdp", "    r0 = 2\n"),
+        &["--global", "x=1", "--", "true"],
+    );
     assert!(code == Some(2) && said.contains("`x`"), "{code:?} {said}");
     let close = "tracepoint/syscalls/sys_enter_close";
-    let (code, said) = run("trap.s", &program(close, "    r1 = 0\n    r0 = *(u64 *)(r1 + 0)\n"), &["--", "true"]);
-    assert!(code == Some(1) && said.contains("trap in f: instruction 1"), "{code:?} {said}");
-    let (code, _) = run("good.s", &program(close, "    r0 = 0\n"), &["--", "sh", "-c", "exit 7"]);
+    let (code, said) = run(
+        "trap.s",
+        &program(close, "    r1 = 0\n    r0 = *(u64 *)(r1 + 0)\n"),
+        &["--", "true"],
+    );
+    assert!(
+        code == Some(1) && said.contains("trap in f: instruction 1"),
+        "{code:?} {said}"
+    );
+    let (code, _) = run(
+        "good.s",
+        &program(close, "    r0 = 0\n"),
+        &["--", "sh", "-c", "exit 7"],
+    );
     assert_eq!(code, Some(7), "the child's own");
-    let (code, _) = run("killed.s", &program(close, "    r0 = 0\n"), &["--", "sh", "-c", "kill -9 $$"]);
+    let (code, _) = run(
+        "killed.s",
+        &program(close, "    r0 = 0\n"),
+        &["--", "sh", "-c", "kill -9 $$"],
+    );
     assert_eq!(code, Some(137), "as a shell tells a signal");
     std::fs::remove_dir_all(&folder).expect("the folder goes");
 }

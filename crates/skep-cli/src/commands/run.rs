@@ -225,7 +225,12 @@ pub fn run(args: &RunArgs, json: bool) -> Result<u8, Failure> {
 fn leave_out(spec: &mut ObjectSpec, wanted: Source) -> Result<(), Failure> {
     let mut left = 0;
     let mut chosen = 0;
-    let several = spec.programs().iter().filter(|program| program.autoload).count() > 1;
+    let several = spec
+        .programs()
+        .iter()
+        .filter(|program| program.autoload)
+        .count()
+        > 1;
     for program in &mut spec.object_mut().programs {
         if !program.autoload {
             continue;
@@ -245,7 +250,11 @@ fn leave_out(spec: &mut ObjectSpec, wanted: Source) -> Result<(), Failure> {
             program.attach_to.as_deref(),
         )
         .map_err(|refusal| {
-            let others = if several { "; --program NAME runs only the others" } else { "" };
+            let others = if several {
+                "; --program NAME runs only the others"
+            } else {
+                ""
+            };
             skep::Error::from(skep::NotSupported {
                 program: Some(program.name.clone()),
                 help: format!("{}{others}", refusal.help),
