@@ -32,8 +32,12 @@ struct Built {
 
 type Bench = (&'static str, fn(&Built) -> Result<Vec<Row>, String>);
 
-const BENCHES: &[Bench] =
-    &[("vm", vm::run), ("load", load::run), ("replay", replay::run), ("syscalls", syscalls::run)];
+const BENCHES: &[Bench] = &[
+    ("vm", vm::run),
+    ("load", load::run),
+    ("replay", replay::run),
+    ("syscalls", syscalls::run),
+];
 
 /// Runs the named benches, or all, and writes `docs/bench.md` when all ran.
 pub fn run(root: &Path, args: &[String]) -> Result<(), String> {
@@ -56,7 +60,13 @@ pub fn run(root: &Path, args: &[String]) -> Result<(), String> {
         }
     }
     let size = std::fs::metadata(&built.skep).map_or(0.0, |meta| meta.len() as f64 / 1e6);
-    let row = Row { what: "release binary".to_owned(), skep: size, peer: None, unit: "MB", bar: Some(12.0) };
+    let row = Row {
+        what: "release binary".to_owned(),
+        skep: size,
+        peer: None,
+        unit: "MB",
+        bar: Some(12.0),
+    };
     println!("{}", row.line());
     let _ = writeln!(report, "{}", row.line());
     if args.is_empty() {
@@ -72,11 +82,19 @@ pub fn run(root: &Path, args: &[String]) -> Result<(), String> {
 impl Row {
     fn line(&self) -> String {
         let (peer, ratio) = match &self.peer {
-            Some((name, value)) => (format!("{name} {value:.2}"), format!("{:.2}", self.skep / value)),
+            Some((name, value)) => (
+                format!("{name} {value:.2}"),
+                format!("{:.2}", self.skep / value),
+            ),
             None => ("-".to_owned(), "-".to_owned()),
         };
-        let bar = self.bar.map_or_else(|| "-".to_owned(), |bar| format!("{bar}"));
-        format!("| {} | {:.2} | {peer} | {ratio} | {bar} | {} |", self.what, self.skep, self.unit)
+        let bar = self
+            .bar
+            .map_or_else(|| "-".to_owned(), |bar| format!("{bar}"));
+        format!(
+            "| {} | {:.2} | {peer} | {ratio} | {bar} | {} |",
+            self.what, self.skep, self.unit
+        )
     }
 }
 
@@ -87,7 +105,11 @@ fn build(root: &Path) -> Result<Built, String> {
         if status.is_ok_and(|status| status.success()) {
             Ok(())
         } else {
-            Err(format!("cargo {} failed in {}", args.join(" "), folder.display()))
+            Err(format!(
+                "cargo {} failed in {}",
+                args.join(" "),
+                folder.display()
+            ))
         }
     };
     make(root, &["build", "--release", "--quiet", "-p", "skep-cli"])?;
@@ -97,8 +119,13 @@ fn build(root: &Path) -> Result<Built, String> {
     std::fs::create_dir_all(&scratch).map_err(|error| format!("{}: {error}", scratch.display()))?;
     Ok(Built {
         root: root.to_path_buf(),
-        skep: target.clone().unwrap_or_else(|| root.join("target")).join("release/skep"),
-        tools: target.unwrap_or_else(|| root.join("benches/target")).join("release"),
+        skep: target
+            .clone()
+            .unwrap_or_else(|| root.join("target"))
+            .join("release/skep"),
+        tools: target
+            .unwrap_or_else(|| root.join("benches/target"))
+            .join("release"),
         scratch,
     })
 }
@@ -119,12 +146,20 @@ fn pinned(program: &Path, args: &[&str]) -> Option<String> {
         .stderr(Stdio::null())
         .output()
         .ok()?;
-    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    output
+        .status
+        .success()
+        .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Whether a program is on the PATH.
 fn installed(program: &str) -> bool {
-    Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+    Command::new(program)
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok()
 }
 
 /// The smallest of the values that came back.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+mod bench;
 mod codegen;
 mod fuzz;
 mod setup;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         Some("tidy") => tidy::run(&root()),
         Some("test") => test::run(&root(), rest),
         Some("codegen") => codegen::run(&root(), rest),
+        Some("bench") => bench::run(&root(), rest),
         Some("fuzz") => fuzz::run(&root(), rest),
         _ => Err(USAGE.to_owned()),
     };

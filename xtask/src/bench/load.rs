@@ -1,5 +1,6 @@
 //! From process start to a loaded CO-RE object: CPU time and peak memory, beside libbpf where its headers are installed.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 
@@ -21,21 +22,31 @@ pub(super) fn run(built: &Built) -> Result<Vec<Row>, String> {
         .arg(&object)
         .status();
     if !compiled.is_ok_and(|status| status.success()) {
-        return Err("clang-19 and libbpf's headers are needed to compile the CO-RE object".to_owned());
+        return Err(
+            "clang-19 and libbpf's headers are needed to compile the CO-RE object".to_owned(),
+        );
     }
     let libbpf = compile_peer(built);
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..TRIES {
-        // `inspect --load` is the load path of `run`, without a child to trace.
-        ours.push(usage(Command::new(&built.skep).args(["run", "--load-only"]).arg(&object)));
+        let object = object.as_os_str();
+        ours.push(usage(
+            built,
+            &built.skep,
+            &["test-run".as_ref(), object],
+        ));
         if let Some(peer) = &libbpf {
-            theirs.push(usage(Command::new(peer).arg(&object)));
+            theirs.push(usage(built, peer, &[object]));
         }
     }
-    let pick = |all: &[Option<Usage>], get: fn(&Usage) -> f64| least(all.iter().map(|usage| usage.as_ref().map(get)));
+    let pick = |all: &[Option<Usage>], get: fn(&Usage) -> f64| {
+        least(all.iter().map(|usage| usage.as_ref().map(get)))
+    };
     let cpu = pick(&ours, |usage| usage.cpu_ms).ok_or("skep could not load the CO-RE object")?;
     let memory = pick(&ours, |usage| usage.rss_mb).ok_or("skep could not load the CO-RE object")?;
-    let peer = |get: fn(&Usage) -> f64| pick(&theirs, get).map(|value| ("libbpf (kernel)".to_owned(), value));
+    let peer = |get: fn(&Usage) -> f64| {
+        pick(&theirs, get).map(|value| ("libbpf (kernel)".to_owned(), value))
+    };
     Ok(vec![
         Row {
             what: "load a CO-RE object, process start to loaded, CPU".to_owned(),
@@ -59,33 +70,37 @@ struct Usage {
     rss_mb: f64,
 }
 
-/// CPU time and peak memory of a whole process, as the bench's helper measures them; `None` when it fails.
-fn usage(command: &mut Command) -> Option<Usage> {
-    let program = command.get_program().to_owned();
-    let args: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
-    // `time` of the shell counts in 10 ms; the helper reads the kernel's own count of the child.
-    let output = Command::new("python3")
-        .args(["-c", MEASURE])
+/// CPU time and peak memory of a whole process, as the kernel counted them; `None` when it fails.
+fn usage(built: &Built, program: &Path, args: &[&OsStr]) -> Option<Usage> {
+    let output = Command::new(built.tools.join("usage"))
         .arg(program)
         .args(args)
         .output()
         .ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let mut words = text.lines().last()?.split_whitespace();
-    let (status, cpu, rss): (i32, f64, f64) =
-        (words.next()?.parse().ok()?, words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-    (status == 0).then_some(Usage { cpu_ms: cpu * 1e3, rss_mb: rss / 1024.0 })
+    let status: i32 = words.next()?.parse().ok()?;
+    let cpu: f64 = words.next()?.parse().ok()?;
+    let rss: f64 = words.next()?.parse().ok()?;
+    (status == 0).then_some(Usage {
+        cpu_ms: cpu * 1e3,
+        rss_mb: rss / 1024.0,
+    })
 }
 
-/// Runs argv, prints exit status, user + system seconds and peak KiB of that child alone.
-const MEASURE: &str = "import os,sys
-pid=os.posix_spawn(sys.argv[1],sys.argv[1:],os.environ,file_actions=[(os.POSIX_SPAWN_OPEN,1,'/dev/null',os.O_WRONLY,0)])
-_,s,u=os.wait4(pid,0)
-print(os.waitstatus_to_exitcode(s),u.ru_utime+u.ru_stime,u.ru_maxrss)";
-
 fn compile_peer(built: &Built) -> Option<std::path::PathBuf> {
-    let (source, binary) = (built.scratch.join("load_libbpf.c"), built.scratch.join("load_libbpf"));
+    let (source, binary) = (
+        built.scratch.join("load_libbpf.c"),
+        built.scratch.join("load_libbpf"),
+    );
     std::fs::write(&source, LIBBPF).ok()?;
-    let status = Command::new("cc").arg("-O2").arg(&source).arg("-o").arg(&binary).arg("-lbpf").status().ok()?;
+    let status = Command::new("cc")
+        .arg("-O2")
+        .arg(&source)
+        .arg("-o")
+        .arg(&binary)
+        .arg("-lbpf")
+        .status()
+        .ok()?;
     (status.success() && Path::new(&binary).exists()).then_some(binary)
 }

@@ -12,7 +12,8 @@ const DROP: &str = include_str!("drop.s");
 pub(super) fn run(built: &Built) -> Result<Vec<Row>, String> {
     let capture = built.scratch.join("imix.pcap");
     let capture = capture.to_string_lossy().into_owned();
-    pinned(&built.tools.join("imix"), &[&capture, &PACKETS.to_string()]).ok_or("the capture could not be written")?;
+    pinned(&built.tools.join("imix"), &[&capture, &PACKETS.to_string()])
+        .ok_or("the capture could not be written")?;
     let object = built.scratch.join("drop.s");
     std::fs::write(&object, DROP).map_err(|error| format!("{}: {error}", object.display()))?;
     let object = object.to_string_lossy().into_owned();
@@ -25,7 +26,10 @@ pub(super) fn run(built: &Built) -> Result<Vec<Row>, String> {
     for _ in 0..TRIES {
         ours.push(timed(&built.skep, &["run", &object, "--pcap", &capture]));
         if installed("tcpdump") {
-            theirs.push(timed(Path::new("tcpdump"), &["-r", &capture, "-w", "/dev/null", "tcp port 443"]));
+            theirs.push(timed(
+                Path::new("tcpdump"),
+                &["-r", &capture, "-w", "/dev/null", "tcp port 443"],
+            ));
         }
     }
     let skep = least(ours).ok_or("skep run --pcap failed")?;

@@ -19,8 +19,17 @@ pub(super) fn run(built: &Built) -> Result<Vec<Row>, String> {
         std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
         Ok(path.to_string_lossy().into_owned())
     };
-    let (enter, exit, other) = (write("enter.s", ENTER)?, write("exit.s", EXIT)?, write("other.s", OTHER)?);
-    let traced = |object: &str| pinned(&built.skep, &["run", object, "--no-maps", "--", &work, "20000"]);
+    let (enter, exit, other) = (
+        write("enter.s", ENTER)?,
+        write("exit.s", EXIT)?,
+        write("other.s", OTHER)?,
+    );
+    let traced = |object: &str| {
+        pinned(
+            &built.skep,
+            &["run", object, "--no-maps", "--", &work, "20000"],
+        )
+    };
     let strace = |args: &[&str]| {
         let mut all = args.to_vec();
         all.extend(["-o", "/dev/null", "-f", "--", &work, "20000"]);
@@ -52,8 +61,22 @@ pub(super) fn run(built: &Built) -> Result<Vec<Row>, String> {
         })
     };
     let rows = [
-        row("system call traced at entry, added", 1, 4, 1000.0, "µs", 10.0),
-        row("system call traced at entry and exit, added", 2, 4, 1000.0, "µs", 10.0),
+        row(
+            "system call traced at entry, added",
+            1,
+            4,
+            1000.0,
+            "µs",
+            10.0,
+        ),
+        row(
+            "system call traced at entry and exit, added",
+            2,
+            4,
+            1000.0,
+            "µs",
+            10.0,
+        ),
         row("system call not traced, added", 3, 5, 1.0, "ns", 150.0),
     ];
     if rows.iter().any(Option::is_none) {
@@ -64,5 +87,8 @@ pub(super) fn run(built: &Built) -> Result<Vec<Row>, String> {
 
 /// The last line that is a number: the loop's own report, among what the tracer prints.
 fn number(output: Option<String>) -> Option<f64> {
-    output?.lines().rev().find_map(|line| line.trim().parse().ok())
+    output?
+        .lines()
+        .rev()
+        .find_map(|line| line.trim().parse().ok())
 }

@@ -4,8 +4,9 @@ use std::process::Command;
 
 use super::{Built, Row, pinned};
 
-const PROGRAMS: &[&str] =
-    &["arith", "divmod", "sieve", "siphash", "copy", "state", "packet", "crc32", "calls", "unrolled"];
+const PROGRAMS: &[&str] = &[
+    "arith", "divmod", "sieve", "siphash", "copy", "state", "packet", "crc32", "calls", "unrolled",
+];
 
 pub(super) fn run(built: &Built) -> Result<Vec<Row>, String> {
     let folder = built.root.join("benches/programs");
@@ -18,16 +19,24 @@ pub(super) fn run(built: &Built) -> Result<Vec<Row>, String> {
             .arg(built.scratch.join(format!("{name}.o")))
             .status();
         if !status.is_ok_and(|status| status.success()) {
-            return Err(format!("clang-19 is needed to compile benches/programs/{name}.c"));
+            return Err(format!(
+                "clang-19 is needed to compile benches/programs/{name}.c"
+            ));
         }
     }
     let scratch = built.scratch.to_string_lossy().into_owned();
-    let output = pinned(&built.tools.join("vm"), &[&scratch]).ok_or("the interpreter bench failed")?;
+    let output =
+        pinned(&built.tools.join("vm"), &[&scratch]).ok_or("the interpreter bench failed")?;
     let (mut rows, mut ours, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
     for line in output.lines() {
         let mut words = line.split_whitespace();
-        let (Some(name), Some(skep), Some(peer)) = (words.next(), words.next(), words.next()) else { continue };
-        let Ok(skep) = skep.parse::<f64>() else { continue };
+        let (Some(name), Some(skep), Some(peer)) = (words.next(), words.next(), words.next())
+        else {
+            continue;
+        };
+        let Ok(skep) = skep.parse::<f64>() else {
+            continue;
+        };
         let peer: Option<f64> = peer.parse().ok();
         ours.push(skep);
         theirs.extend(peer);

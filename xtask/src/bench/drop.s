@@ -1,0 +1,5 @@
+; The shortest XDP program: every packet is dropped.
+.section "xdp"
+.function drop
+    r0 = 1
+    exit
