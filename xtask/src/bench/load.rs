@@ -30,11 +30,7 @@ pub(super) fn run(built: &Built) -> Result<Vec<Row>, String> {
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..TRIES {
         let object = object.as_os_str();
-        ours.push(usage(
-            built,
-            &built.skep,
-            &["test-run".as_ref(), object],
-        ));
+        ours.push(usage(built, &built.skep, &["test-run".as_ref(), object]));
         if let Some(peer) = &libbpf {
             theirs.push(usage(built, peer, &[object]));
         }
