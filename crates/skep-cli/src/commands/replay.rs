@@ -84,7 +84,13 @@ pub fn run(
             screen.out.as_mut(),
         ),
     };
-    shown.map_err(|error| Failure::system(format!("cannot write results: {error}")))?;
+    // A reader that has gone away (`| head`) is no failure.
+    match shown {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            return Err(Failure::system(format!("cannot write results: {error}")));
+        }
+        _ => {}
+    }
     say_what_went_wrong(&report);
     Ok(if report.trapped > 0 {
         Exit::Rejected as u8
