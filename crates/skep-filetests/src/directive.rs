@@ -198,7 +198,7 @@ fn bytes(text: &str) -> Result<Vec<u8>, String> {
         };
     }
     let digits: Vec<char> = text.chars().filter(|c| *c != '_').collect();
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return Err(format!("an odd number of hexadecimal digits: `{text}`"));
     }
     digits

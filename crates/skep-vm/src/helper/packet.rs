@@ -134,7 +134,7 @@ fn xdp_adjust_meta(call: &mut Call<'_, '_>, [ctx, offset, ..]: [u64; 5]) -> Resu
     }
     let len = (data - meta) as usize;
     // The length must fit `skb_shared_info`'s byte and be a multiple of four.
-    if len % 4 != 0 || len > usize::from(u8::MAX) || !packet.set_meta_len(len) {
+    if !len.is_multiple_of(4) || len > usize::from(u8::MAX) || !packet.set_meta_len(len) {
         return Ok(failure(Errno::EACCES));
     }
     Ok(0)
