@@ -669,7 +669,7 @@ fn xdp_helpers_answer_as_the_kernel_does() {
 
 #[test]
 fn tc_helpers_answer_as_the_kernel_does() {
-    differential(ProgramType::SchedCls, tc_program, 2000, 0x77feed_f00d);
+    differential(ProgramType::SchedCls, tc_program, 2000, 0x0077_feed_f00d);
 }
 
 #[test]
