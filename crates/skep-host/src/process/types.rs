@@ -171,6 +171,7 @@ pub fn embedded_btf(helpers: &[(u32, &str)]) -> Result<Btf, BtfError> {
     };
     kernel::describe_all(&mut types);
     let mut builder = types.builder;
+    builder.append(&crate::uapi::btf()?)?;
     // A ring buffer's own structure is opaque to programs; they ask only whether it exists.
     builder.add_struct("bpf_ringbuf", 0, Vec::new());
     if !helpers.is_empty() {

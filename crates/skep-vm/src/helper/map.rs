@@ -30,15 +30,6 @@ pub const HELPERS: &[(u32, HelperFn)] = &[
 /// `BPF_LOCAL_STORAGE_GET_F_CREATE`.
 const CREATE: u64 = 1;
 
-fn readable<'p>(call: &Call<'_, 'p>, map: u64, helper: &'static str) -> Result<&'p dyn Map, Trap> {
-    let map = call.map(map)?;
-    if map.def().flags & flags::WRONLY_PROG != 0 {
-        let name = &map.def().name;
-        return Err(call.bad_argument(helper, format!("map {name} is write-only for programs")));
-    }
-    Ok(map)
-}
-
 fn writable<'p>(call: &Call<'_, 'p>, map: u64, helper: &'static str) -> Result<&'p dyn Map, Trap> {
     let map = call.map(map)?;
     if map.def().flags & flags::RDONLY_PROG != 0 {
@@ -49,7 +40,7 @@ fn writable<'p>(call: &Call<'_, 'p>, map: u64, helper: &'static str) -> Result<&
 }
 
 fn lookup_elem(call: &mut Call<'_, '_>, [map, key, ..]: [u64; 5]) -> Result<u64, Trap> {
-    let map = readable(call, map, "bpf_map_lookup_elem")?;
+    let map = call.map(map)?;
     let key = call.read(key, u64::from(map.def().key_size))?;
     if map.def().map_type.is_map_of_maps() {
         let inner = map.inner_map(key);
@@ -89,7 +80,7 @@ fn pop_elem(call: &mut Call<'_, '_>, [map, value, ..]: [u64; 5]) -> Result<u64, 
 }
 
 fn peek_elem(call: &mut Call<'_, '_>, [map, value, ..]: [u64; 5]) -> Result<u64, Trap> {
-    let map = readable(call, map, "bpf_map_peek_elem")?;
+    let map = call.map(map)?;
     let size = u64::from(map.def().value_size);
     if map.def().map_type == MapType::BloomFilter {
         // The value is what is asked for.
@@ -101,7 +92,7 @@ fn peek_elem(call: &mut Call<'_, '_>, [map, value, ..]: [u64; 5]) -> Result<u64,
 }
 
 fn lookup_percpu_elem(call: &mut Call<'_, '_>, [map, key, cpu, ..]: [u64; 5]) -> Result<u64, Trap> {
-    let map = readable(call, map, "bpf_map_lookup_percpu_elem")?;
+    let map = call.map(map)?;
     let key = call.read(key, u64::from(map.def().key_size))?;
     let value = map.lookup_percpu(key, cpu as u32);
     Ok(value.map_or(0, |value| value.as_ptr().expose_provenance() as u64))

@@ -1,0 +1,396 @@
+//! Programs that others wrote to test a kernel, against the kernel and against what their authors say of them: r0, packet
+//! bytes and map contents after a run must agree.
+//!
+//! `SKEP_SELFTESTS` names a folder of compiled objects, such as Linux's `tools/testing/selftests/bpf/progs/*.c` made with
+//! `clang -g -O2 -target bpf -mcpu=v4`. Skipped, and said, without it. `SKEP_SELFTESTS_ONLY` takes a part of
+//! `object/program` to run only those. The authors' words are read from the declaration tags in the objects' own BTF.
+
+mod frames;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use frames::{Sequence, any_frame};
+use skep::btf::{Btf, Ty, TypeId};
+use skep::engine::{RunInput, RunOutput};
+use skep::obj::{InitialContents, ParseOptions, SlotTarget};
+use skep::spec::map::MapType;
+use skep::spec::program::ProgramType;
+use skep::vm::program::Limits;
+use skep::{Embedded, Engine, ErrorKind, Kernel, Object, ObjectSpec};
+
+/// What the authors' own runner passes: 64 bytes of zero.
+const ZEROES: [u8; 64] = [0; 64];
+/// Generated frames that a packet program sees after the zeroes.
+const FRAMES: usize = 24;
+/// Stands for a pointer in the annotations: any value goes.
+const POINTER_VALUE: u32 = 0xcafe_4a11;
+
+/// What may differ, by `object/program` or `object/*`, and why.
+const DIFFER: &[(&str, &str)] = &[];
+
+/// The declaration tags of each function.
+fn tags(btf: &Btf) -> HashMap<TypeId, Vec<String>> {
+    let mut all = HashMap::<TypeId, Vec<String>>::new();
+    for id in btf.ids() {
+        if let Ok(Ty::DeclTag { value, target, .. }) = btf.ty(id)
+            && let Some(tag) = value.strip_prefix("comment:")
+        {
+            all.entry(target).or_default().push(tag.to_owned());
+        }
+    }
+    all
+}
+
+/// The value that an annotation promises, as the authors' runner reads it.
+fn promised(tags: &[String]) -> Option<u32> {
+    let text = tags.iter().find_map(|t| t.strip_prefix("test_retval="))?;
+    match text.trim_matches(['(', ')']) {
+        "INT_MIN" => Some(i32::MIN as u32),
+        "POINTER_VALUE" => Some(POINTER_VALUE),
+        "TEST_DATA_LEN" => Some(ZEROES.len() as u32),
+        hex if hex.starts_with("0x") => u32::from_str_radix(&hex[2..], 16).ok(),
+        number => number.parse::<i64>().ok().map(|n| n as u32),
+    }
+}
+
+/// Whether a test run of this kind needs nothing but an input.
+fn runnable(kind: ProgramType) -> bool {
+    kind.has_packet_access()
+        || matches!(
+            kind,
+            ProgramType::SocketFilter | ProgramType::RawTracepoint | ProgramType::Syscall
+        )
+}
+
+/// The program alone, with those that its program arrays hold.
+fn select(spec: &ObjectSpec, program: &str) -> ObjectSpec {
+    let mut spec = spec.clone();
+    let object = spec.object_mut();
+    let mut wanted = Vec::new();
+    for map in &object.maps {
+        if let InitialContents::Slots(slots) = &map.initial {
+            wanted.extend(slots.iter().filter_map(|(_, target)| match target {
+                SlotTarget::Program(function) => Some(*function),
+                SlotTarget::Map(_) => None,
+            }));
+        }
+    }
+    for other in &mut object.programs {
+        other.autoload = other.name == program || wanted.contains(&other.function);
+    }
+    spec
+}
+
+/// Sums of the CPUs for per-CPU values, as which CPU the kernel took is not known.
+fn contents(object: &Object, cpus: usize) -> BTreeMap<String, BTreeMap<Vec<u8>, Vec<u64>>> {
+    let mut all = BTreeMap::new();
+    for map in object.maps() {
+        let def = map.def();
+        let per_cpu = matches!(
+            def.map_type,
+            MapType::PercpuArray | MapType::PercpuHash | MapType::LruPercpuHash
+        );
+        let plain = matches!(
+            def.map_type,
+            MapType::Array | MapType::Hash | MapType::LruHash | MapType::LpmTrie
+        );
+        if !(per_cpu || plain) || map.spec().frozen || def.max_entries > 4096 {
+            continue;
+        }
+        let mut entries = BTreeMap::new();
+        for (key, value) in map.entries().filter_map(Result::ok) {
+            let mut words = value
+                .chunks(8)
+                .map(|c| {
+                    let mut word = [0; 8];
+                    word[..c.len()].copy_from_slice(c);
+                    u64::from_ne_bytes(word)
+                })
+                .collect::<Vec<u64>>();
+            if per_cpu && cpus > 1 {
+                let one = words.len() / cpus;
+                let sum =
+                    |at: usize| (0..cpus).fold(0u64, |s, c| s.wrapping_add(words[c * one + at]));
+                words = (0..one).map(sum).collect();
+            }
+            entries.insert(key, words);
+        }
+        all.insert(def.name.clone(), entries);
+    }
+    all
+}
+
+/// What became of a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Fate {
+    Agreed,
+    Differed,
+    Excused,
+    /// The embedded engine refused it by the name of what it lacks.
+    Refused,
+    /// The embedded engine failed in another way although the kernel runs it.
+    Failed,
+    /// The kernel loads or runs it only with more than a test run has.
+    NotByKernel,
+    /// Its authors say that a verifier must refuse it.
+    MeantToFail,
+    NotRunnable,
+}
+
+struct Corpus {
+    ours: Embedded,
+    kernel: Option<Kernel>,
+    frames: Vec<Vec<u8>>,
+}
+
+impl Corpus {
+    /// Inputs by kind: the first is the authors' own.
+    fn inputs(&self, kind: Option<ProgramType>) -> Vec<RunInput<'_>> {
+        let one = |data, ctx| RunInput {
+            data,
+            ctx,
+            repeat: 1,
+        };
+        match kind {
+            Some(ProgramType::Syscall | ProgramType::RawTracepoint) => vec![one(&[], &ZEROES)],
+            Some(kind) if kind.has_packet_access() || kind == ProgramType::SocketFilter => {
+                let frames = self.frames.iter().map(|f| one(&f[..], &[]));
+                std::iter::once(one(&ZEROES, &[])).chain(frames).collect()
+            }
+            _ => vec![one(&[], &[])],
+        }
+    }
+
+    fn run(
+        &self,
+        spec: &ObjectSpec,
+        program: &str,
+        kind: Option<ProgramType>,
+        promise: Option<u32>,
+    ) -> (Fate, String) {
+        let kernel = match &self.kernel {
+            Some(kernel) => match spec.load(kernel) {
+                Ok(object) => Some(object),
+                Err(error) => return (Fate::NotByKernel, last_lines(&error.to_string())),
+            },
+            None => None,
+        };
+        let ours = match spec.load(&self.ours) {
+            Ok(object) => object,
+            Err(error) => {
+                let fate = match error.kind() {
+                    ErrorKind::NotSupported(_) | ErrorKind::Unresolved { .. } => Fate::Refused,
+                    _ => Fate::Failed,
+                };
+                return (fate, last_lines(&error.to_string()));
+            }
+        };
+        let go = |object: &Object, input: &RunInput<'_>| -> Result<RunOutput, String> {
+            let program = object.program(program).map_err(|e| e.to_string())?;
+            program.run_once(input).map_err(|e| e.to_string())
+        };
+        for (number, input) in self.inputs(kind).iter().enumerate() {
+            let theirs = match kernel.as_ref().map(|object| go(object, input)) {
+                Some(Ok(output)) => Some(output),
+                Some(Err(why)) if number == 0 => return (Fate::NotByKernel, why),
+                // The kernel does not take this packet.
+                Some(Err(_)) => continue,
+                None => None,
+            };
+            let output = match go(&ours, input) {
+                Ok(output) => output,
+                Err(why) => {
+                    return (
+                        Fate::Failed,
+                        format!("input {number}: {}", last_lines(&why)),
+                    );
+                }
+            };
+            let r0 = output.retval as u32;
+            if number == 0
+                && let Some(promise) = promise
+                && promise != POINTER_VALUE
+                && promise != r0
+            {
+                return (
+                    Fate::Differed,
+                    format!("r0 is {r0:#x}, its authors say {promise:#x}"),
+                );
+            }
+            let Some(theirs) = theirs else { continue };
+            if theirs.retval as u32 != r0 && promise != Some(POINTER_VALUE) {
+                return (
+                    Fate::Differed,
+                    format!(
+                        "input {number}: r0 is {r0:#x}, the kernel's {:#x}",
+                        theirs.retval
+                    ),
+                );
+            }
+            if theirs.data != output.data {
+                return (
+                    Fate::Differed,
+                    format!(
+                        "input {number}: packet {:02x?}, the kernel's {:02x?}",
+                        output.data, theirs.data
+                    ),
+                );
+            }
+        }
+        if let Some(kernel) = &kernel {
+            let cpus = self.ours.cpus() as usize;
+            let (a, b) = (contents(kernel, cpus), contents(&ours, cpus));
+            for (map, entries) in &a {
+                let empty = BTreeMap::new();
+                let mine = b.get(map).unwrap_or(&empty);
+                let differ = entries.iter().find(|(k, v)| mine.get(*k) != Some(v));
+                if let Some((key, value)) = differ {
+                    let told = format!(
+                        "map {map} at {key:x?}: {:x?}, the kernel's {value:x?}",
+                        mine.get(key)
+                    );
+                    return (Fate::Differed, told);
+                }
+                if entries.len() != mine.len() {
+                    let told = format!(
+                        "map {map}: {} entries, the kernel's {}",
+                        mine.len(),
+                        entries.len()
+                    );
+                    return (Fate::Differed, told);
+                }
+            }
+        }
+        (Fate::Agreed, String::new())
+    }
+}
+
+fn last_lines(text: &str) -> String {
+    let lines: Vec<&str> = text
+        .lines()
+        .map(str::trim)
+        .filter(|l| !l.is_empty() && !l.starts_with("processed "))
+        .collect();
+    let from = lines.len().saturating_sub(3);
+    let mut told = lines[from..].join(" | ");
+    if from > 0 {
+        told = format!("{} ... {told}", lines[0]);
+    }
+    told.chars().take(400).collect()
+}
+
+fn excuse(name: &str, object: &str) -> Option<&'static str> {
+    let of = |(pattern, why): &(&'static str, &'static str)| {
+        let hit = *pattern == name || pattern.strip_suffix("/*") == Some(object);
+        hit.then_some(*why)
+    };
+    DIFFER.iter().find_map(of)
+}
+
+fn objects(folder: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap_or_else(|e| panic!("SKEP_SELFTESTS: {}: {e}", folder.display()))
+        .filter_map(|e| Some(e.ok()?.path()))
+        .filter(|p| p.extension().is_some_and(|e| e == "o"))
+        .collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn programs_of_others_run_as_in_the_kernel() {
+    let Some(folder) = std::env::var_os("SKEP_SELFTESTS") else {
+        eprintln!("skipped: SKEP_SELFTESTS names no folder of compiled objects");
+        return;
+    };
+    let only = std::env::var("SKEP_SELFTESTS_ONLY").unwrap_or_default();
+    let kernel = Kernel::new();
+    if let Err(e) = &kernel {
+        eprintln!("without the kernel, against the annotations only: {e}");
+    }
+    let limits = Limits {
+        insns: Some(50_000_000),
+        ..Limits::default()
+    };
+    let mut seq = Sequence::new(0x5e1f);
+    let corpus = Corpus {
+        ours: Embedded::builder().limits(limits).build(),
+        kernel: kernel.ok(),
+        frames: (0..FRAMES).map(|_| any_frame(&mut seq)).collect(),
+    };
+    let (mut count, mut unread) = (BTreeMap::<Fate, usize>::new(), Vec::new());
+    let mut wrong = Vec::new();
+    for path in objects(Path::new(&folder)) {
+        let file = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let object = file.split('.').next().unwrap_or(&file).to_owned();
+        let options = ParseOptions {
+            name: object.clone(),
+            ..ParseOptions::default()
+        };
+        let spec = match ObjectSpec::parse_with(&std::fs::read(&path).unwrap(), &options) {
+            Ok(spec) => spec,
+            Err(error) => {
+                unread.push(format!("{object}: {}", last_lines(&error.to_string())));
+                continue;
+            }
+        };
+        let tags = spec
+            .object()
+            .btf
+            .as_ref()
+            .map_or_else(HashMap::new, |b: &Arc<Btf>| tags(b));
+        for program in spec.programs() {
+            let name = format!("{object}/{}", program.name);
+            if !name.contains(&only) {
+                continue;
+            }
+            let function = &spec.object().functions[program.function.0];
+            let tags = function
+                .btf_type
+                .and_then(|id| tags.get(&id))
+                .map_or(&[][..], |t| &t[..]);
+            let promise = promised(tags);
+            let kind = program.program_type;
+            let (fate, why) = if tags.iter().any(|t| t == "test_expect_failure") {
+                (Fate::MeantToFail, String::new())
+            } else if promise.is_none() && !kind.is_some_and(runnable) {
+                (Fate::NotRunnable, String::new())
+            } else {
+                corpus.run(&select(&spec, &program.name), &program.name, kind, promise)
+            };
+            let fate = match (fate, excuse(&name, &object)) {
+                (Fate::Differed | Fate::Failed, Some(_)) => Fate::Excused,
+                (fate, _) => fate,
+            };
+            *count.entry(fate).or_default() += 1;
+            if !why.is_empty() {
+                eprintln!("{fate:?}: {name}: {why}");
+            }
+            if matches!(fate, Fate::Differed | Fate::Failed) {
+                wrong.push(name);
+            }
+        }
+    }
+    eprintln!("{count:?}; {} objects could not be read", unread.len());
+    assert!(
+        unread.is_empty(),
+        "objects that could not be read:\n{}",
+        unread.join("\n")
+    );
+    assert!(
+        wrong.is_empty(),
+        "{} programs differ or fail:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+    assert!(
+        count.get(&Fate::Agreed).is_some_and(|&n| n > 0),
+        "no program ran: {count:?}"
+    );
+}
