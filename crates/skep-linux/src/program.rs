@@ -69,6 +69,9 @@ pub struct TestRun<'a> {
     pub cpu: u32,
     /// Room for data that the program adds.
     pub data_out_room: usize,
+    /// For kinds whose run takes a context only, and leaves in it what the program wrote: system call programs and raw
+    /// tracepoints.
+    pub bare: bool,
 }
 
 /// What a test run gave.
@@ -172,7 +175,8 @@ impl Program {
                 run.data.len() + run.data_out_room
             }
         ];
-        let mut ctx = vec![0u8; run.ctx.len()];
+        let mut given = run.ctx.to_vec();
+        let mut ctx = vec![0u8; if run.bare { 0 } else { run.ctx.len() }];
         let mut attr = Attr::new(80)
             .u32(0, self.fd.as_raw_fd() as u32)
             .u32(8, run.data.len() as u32)
@@ -180,9 +184,9 @@ impl Program {
             .pointer(16, run.data)
             .pointer_mut(24, &mut data)
             .u32(32, run.repeat)
-            .u32(40, run.ctx.len() as u32)
+            .u32(40, given.len() as u32)
             .u32(44, ctx.len() as u32)
-            .pointer(48, run.ctx)
+            .pointer_mut(48, &mut given)
             .pointer_mut(56, &mut ctx)
             .u32(64, run.flags)
             .u32(68, run.cpu);
@@ -194,7 +198,11 @@ impl Program {
             log: String::new(),
         })?;
         data.truncate(attr.read_u32(12) as usize);
-        ctx.truncate(attr.read_u32(44) as usize);
+        if run.bare {
+            ctx = given;
+        } else {
+            ctx.truncate(attr.read_u32(44) as usize);
+        }
         Ok(TestOutput {
             retval: attr.read_u32(4),
             data,

@@ -4,12 +4,13 @@
 //! with the embedded engine as the way out.
 
 use std::any::Any;
-use std::os::fd::{AsFd, AsRawFd};
-use std::sync::{Arc, OnceLock};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use skep_btf::Btf;
-use skep_linux::map::possible_cpus;
+use skep_btf::{Btf, Kind};
+use skep_linux::map::{MapTypes, possible_cpus};
+use skep_linux::program::ProgramTypes;
 use skep_linux::syscall::Syscall;
 use skep_linux::{Kernel as KernelDoor, Map as LinuxMap, Program as LinuxProgram, TestRun};
 use skep_obj::MapSpec;
@@ -23,6 +24,8 @@ use super::{
 use crate::attach::Attach;
 use crate::error::{Error, ErrorKind, NotSupported, Result};
 use crate::link::Link;
+
+mod types;
 
 const NAME: &str = "kernel";
 const PSEUDO_MAP_FD: u8 = 1;
@@ -40,6 +43,8 @@ struct Inner {
     door: Arc<dyn Syscall>,
     cpus: u32,
     types: OnceLock<Arc<Btf>>,
+    /// The types of the object that was loaded last, and the kernel's copy of them if it takes them.
+    loaded: Mutex<Option<(Arc<Btf>, Option<Arc<OwnedFd>>)>>,
 }
 
 impl Kernel {
@@ -57,8 +62,35 @@ impl Kernel {
                 door,
                 cpus: possible_cpus(),
                 types: OnceLock::new(),
+                loaded: Mutex::default(),
             }),
         }
+    }
+
+    /// The BTF id of a function of the kernel itself.
+    fn kfunc(&self, name: &str) -> Option<u32> {
+        let id = self.types().ok()?.find(Kind::Func, name)?;
+        Some(id.0)
+    }
+
+    /// The kernel's copy of an object's types; `None` if it does not take them, as older kernels may not.
+    fn loaded_types(&self, types: &Arc<Btf>) -> Option<Arc<OwnedFd>> {
+        let mut loaded = self
+            .inner
+            .loaded
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, fd)) = &*loaded
+            && Arc::ptr_eq(of, types)
+        {
+            return fd.clone();
+        }
+        let fd = types::loadable(types)
+            .ok()
+            .and_then(|bytes| skep_linux::program::load_btf(self.inner.door.as_ref(), &bytes).ok())
+            .map(Arc::new);
+        *loaded = Some((types.clone(), fd.clone()));
+        fd
     }
 }
 
@@ -71,6 +103,7 @@ impl Engine for Kernel {
         match feature {
             // The kernel itself answers at load, with more detail than a probe has.
             Feature::Program(_) | Feature::Map(_) | Feature::Helper(_) => Ok(()),
+            Feature::Kfunc(name) if self.kfunc(name).is_some() => Ok(()),
             _ => Err(NotSupported {
                 feature: feature.clone(),
                 engine: NAME,
@@ -132,7 +165,7 @@ impl Engine for Kernel {
     fn create_map(
         &self,
         spec: &MapSpec,
-        _types: Option<&Arc<Btf>>,
+        types: Option<&Arc<Btf>>,
         inner: Option<&dyn MapOps>,
     ) -> Result<Arc<dyn MapOps>> {
         let mut def = spec.def.clone();
@@ -141,7 +174,21 @@ impl Engine for Kernel {
         }
         let inner = inner.and_then(|inner| inner.as_any().downcast_ref::<KernelMap>());
         let inner = inner.map(|inner| inner.map.as_fd());
-        let map = LinuxMap::create(self.inner.door.as_ref(), &def, inner, None)?;
+        let door = self.inner.door.as_ref();
+        let described = spec.key_type.is_some() || spec.value_type.is_some();
+        let loaded = types
+            .filter(|_| described)
+            .and_then(|types| self.loaded_types(types));
+        let with_types = loaded.as_ref().map(|btf| MapTypes {
+            btf: btf.as_fd(),
+            key: spec.key_type.map_or(0, |id| id.0),
+            value: spec.value_type.map_or(0, |id| id.0),
+        });
+        let map = match LinuxMap::create(door, &def, inner, with_types) {
+            // Many kinds of map take no types; the answer without is then the one that counts.
+            Err(_) if with_types.is_some() => LinuxMap::create(door, &def, inner, None)?,
+            made => made?,
+        };
         Ok(Arc::new(KernelMap {
             door: self.inner.door.clone(),
             map,
@@ -174,16 +221,32 @@ impl Engine for Kernel {
                 None => (PSEUDO_MAP_FD, 0),
             };
         }
-        if let Some((at, name)) = load.kfuncs.first() {
-            return Err(NotSupported {
-                feature: Feature::Kfunc(name.clone()),
-                engine: NAME,
-                program: Some(code.name.clone()),
-                line: crate::loader::line_at(code, *at).map(Box::new),
-                help: "calls of kernel functions join this engine later".to_owned(),
+        for (at, name) in load.kfuncs {
+            let Some(id) = self.kfunc(name) else {
+                return Err(NotSupported {
+                    feature: Feature::Kfunc(name.clone()),
+                    engine: NAME,
+                    program: Some(code.name.clone()),
+                    line: crate::loader::line_at(code, *at).map(Box::new),
+                    help: "this kernel has no function of this name outside of its modules"
+                        .to_owned(),
+                }
+                .into());
+            };
+            if let Some(insn) = insns.get_mut(*at) {
+                (insn.imm, insn.off) = (id as i32, 0);
             }
-            .into());
         }
+        let loaded = load.types.and_then(|types| self.loaded_types(types));
+        let records = types::function_records(code);
+        let program_types = match (&loaded, &records) {
+            (Some(btf), Some(func_info)) => Some(ProgramTypes {
+                btf: btf.as_fd(),
+                func_info,
+                line_info: &[],
+            }),
+            _ => None,
+        };
         let program = LinuxProgram::load(
             self.inner.door.as_ref(),
             &skep_linux::ProgramLoad {
@@ -193,7 +256,7 @@ impl Engine for Kernel {
                 insns: &insns,
                 license: code.license.as_deref().unwrap_or(""),
                 flags: code.flags,
-                btf: None,
+                btf: program_types,
                 attach_btf_id: 0,
             },
         )?;
@@ -238,14 +301,30 @@ impl Engine for Kernel {
         } else {
             input.data
         };
+        // These take a context and nothing else: not even a count.
+        let bare = matches!(
+            kernel.program_type,
+            Some(
+                ProgramType::RawTracepoint
+                    | ProgramType::RawTracepointWritable
+                    | ProgramType::Syscall
+            )
+        );
         let run = TestRun {
             data,
             ctx: input.ctx,
-            repeat: input.repeat,
+            repeat: if bare { 0 } else { input.repeat },
             data_out_room: 4096,
+            bare,
             ..TestRun::default()
         };
-        let output = kernel.program.test_run(self.inner.door.as_ref(), &run)?;
+        let door = self.inner.door.as_ref();
+        let mut output = kernel.program.test_run(door, &run)?;
+        if bare {
+            for _ in 1..input.repeat {
+                output = kernel.program.test_run(door, &run)?;
+            }
+        }
         Ok(RunOutput {
             retval: u64::from(output.retval),
             data: output.data,
