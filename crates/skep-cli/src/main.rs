@@ -26,6 +26,7 @@ struct Args {
 enum Command {
     Run(commands::run::RunArgs),
     TestRun(commands::test_run::TestRunArgs),
+    Maps(commands::maps::Maps),
     Inspect(commands::inspect::Inspect),
     Asm(commands::asm::Asm),
     Disasm(commands::disasm::Disasm),
@@ -52,6 +53,7 @@ fn run(args: Args) -> Result<ExitCode, Failure> {
     match args.command {
         Command::Run(args) => commands::run::run(&args, json).map(ExitCode::from),
         Command::TestRun(args) => commands::test_run::run(&args, json).map(ExitCode::from),
+        Command::Maps(command) => command.run(json).map(|()| ExitCode::SUCCESS),
         Command::Inspect(command) => command.run(json).map(|()| ExitCode::SUCCESS),
         Command::Asm(command) => command.run().map(|()| ExitCode::SUCCESS),
         Command::Disasm(command) => command.run(json).map(|()| ExitCode::SUCCESS),

@@ -5,6 +5,7 @@ pub mod btf;
 pub mod conformance_plugin;
 pub mod disasm;
 pub mod inspect;
+pub mod maps;
 mod open;
 mod replay;
 pub mod run;

@@ -26,7 +26,7 @@ use skep::{Embedded, Link, Object, ObjectSpec};
 use crate::commands::{open, replay};
 use crate::exit::{Exit, Failure};
 use crate::output::events::Events;
-use crate::output::{self, maps};
+use crate::output::{self, maps, saved_maps};
 
 /// Run an object's programs on what a command does, or on captured packets.
 #[derive(Args)]
@@ -60,6 +60,9 @@ pub struct RunArgs {
     /// Show this map at the end, and no other; may be repeated.
     #[arg(short, long, value_name = "NAME")]
     pub map: Vec<String>,
+    /// Write all maps to this file at the end; `skep maps FILE` shows them.
+    #[arg(long, value_name = "FILE")]
+    pub save_maps: Option<PathBuf>,
     /// How many CPUs per-CPU maps have values for.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub cpus: Option<u32>,
@@ -211,8 +214,17 @@ pub fn run(args: &RunArgs, json: bool) -> Result<u8, Failure> {
 
     let mut screen = screen.borrow_mut();
     screen.drain();
-    let shown =
-        show_maps(args, &object, json, screen.out.as_mut()).and_then(|()| screen.out.flush());
+    let saved = maps::take(
+        object.maps(),
+        &args.map,
+        args.no_maps,
+        args.save_maps.is_some(),
+    );
+    let shown = maps::show_chosen(&saved, &args.map, args.no_maps, json, screen.out.as_mut())
+        .and_then(|()| screen.out.flush());
+    if let Some(path) = &args.save_maps {
+        saved_maps::save(path, &saved)?;
+    }
     match screen.broken.take().map_or(shown, Err) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::system(format!("cannot write results: {error}")))
@@ -421,25 +433,6 @@ fn report(outcome: &Outcome) -> Result<u8, Failure> {
         Some(ending) => ending.shell_code() as u8,
         None => 0,
     })
-}
-
-fn show_maps(args: &RunArgs, object: &Object, json: bool, out: &mut dyn Write) -> io::Result<()> {
-    for map in object.maps() {
-        let wanted = match args.map.is_empty() {
-            true => !args.no_maps && maps::is_interesting(map),
-            false => args.map.iter().any(|name| name == map.name()),
-        };
-        if wanted && !maps::show(map, json, out)? && !args.map.is_empty() {
-            writeln!(
-                out,
-                "\n{} ({}): empty",
-                map.name(),
-                map.def().map_type.name()
-            )?;
-        }
-        maps::show_lost(map, json, out)?;
-    }
-    Ok(())
 }
 
 /// `10s`, `500ms`, `2m`, `1h`, or a number of seconds.

@@ -18,6 +18,7 @@ use skep::{Embedded, Kernel, Program};
 
 use crate::commands::open;
 use crate::exit::Failure;
+use crate::output::saved_maps::{self, hex};
 use crate::output::{self, maps};
 
 /// Run one program on one packet or context.
@@ -44,8 +45,14 @@ pub struct TestRunArgs {
     #[arg(short, long, value_name = "NAME=VALUE")]
     pub global: Vec<String>,
     /// Do not show maps.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "map")]
     pub no_maps: bool,
+    /// Show this map, and no other; may be repeated.
+    #[arg(short, long, value_name = "NAME")]
+    pub map: Vec<String>,
+    /// Write all maps to this file after the last run; `skep maps FILE` shows them.
+    #[arg(long, value_name = "FILE")]
+    pub save_maps: Option<PathBuf>,
     /// Read the `maps` sections of before BTF too.
     #[arg(long)]
     pub legacy_maps: bool,
@@ -160,18 +167,19 @@ pub fn run(args: &TestRunArgs, json: bool) -> Result<u8, Failure> {
         lines += &format!("duration  {} ns{each}\n", output.duration.as_nanos());
         text.write_all(lines.as_bytes())
     };
-    let shown = written.and_then(|()| {
-        for map in object
-            .maps()
-            .iter()
-            .filter(|map| !args.no_maps && maps::is_interesting(map))
-        {
-            maps::show(map, json, &mut text)?;
-        }
-        Ok(())
-    });
+    let saved = maps::take(
+        object.maps(),
+        &args.map,
+        args.no_maps,
+        args.save_maps.is_some(),
+    );
+    let shown =
+        written.and_then(|()| maps::show_chosen(&saved, &args.map, args.no_maps, json, &mut text));
     shown.map_err(|error| Failure::system(error.to_string()))?;
     output::print_bytes(&text)?;
+    if let Some(path) = &args.save_maps {
+        saved_maps::save(path, &saved)?;
+    }
     Ok(0)
 }
 
@@ -192,10 +200,6 @@ fn verdict(program: &Program, r0: u64) -> Option<&'static str> {
     hook.verdicts()
         .get(hook.judge(r0))
         .map(|verdict| verdict.name)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Hexadecimal digits; spaces, colons and a leading 0x are for the eye.

@@ -11,12 +11,13 @@ use skep::maps::Map;
 use skep::obj::MapKind;
 use skep::spec::map::MapType;
 
+use super::saved_maps::SavedMap;
 use super::value::{cell, json, printable, quoted};
 
 /// Which maps are worth showing when nobody names one: those that hold what a program counted.
-pub fn is_interesting(map: &Map) -> bool {
+fn is_interesting(map: &SavedMap) -> bool {
     let counted = matches!(
-        map.def().map_type,
+        map.def.map_type,
         MapType::Hash
             | MapType::Array
             | MapType::PercpuHash
@@ -27,7 +28,7 @@ pub fn is_interesting(map: &Map) -> bool {
             | MapType::Queue
             | MapType::Stack
     );
-    counted && matches!(map.spec().kind, MapKind::Ordinary)
+    counted && matches!(map.kind, MapKind::Ordinary)
 }
 
 /// One entry, decoded.
@@ -35,17 +36,6 @@ struct Row {
     key: Value,
     /// One a CPU for per-CPU maps, else one.
     values: Vec<Value>,
-}
-
-fn is_per_cpu(map: &Map) -> bool {
-    matches!(
-        map.def().map_type,
-        MapType::PercpuArray | MapType::PercpuHash | MapType::LruPercpuHash
-    )
-}
-
-fn is_array(map: &Map) -> bool {
-    matches!(map.def().map_type, MapType::Array | MapType::PercpuArray)
 }
 
 /// Decodes bytes by their type; without one, by what their size suggests.
@@ -65,47 +55,72 @@ fn decode(types: Option<&Btf>, id: Option<TypeId>, bytes: &[u8]) -> Value {
     number(bytes).map_or_else(|| Value::Bytes(bytes.to_vec()), Value::Uint)
 }
 
-struct Contents {
-    rows: Vec<Row>,
-    zero_elements: usize,
-    error: Option<String>,
+/// A key, decoded.
+pub fn decode_key(map: &SavedMap, key: &[u8]) -> Value {
+    decode(map.types.as_deref(), map.key_type, key)
 }
 
-fn contents(map: &Map) -> Contents {
-    let mut found = Contents {
-        rows: Vec::new(),
-        zero_elements: 0,
-        error: None,
-    };
-    let (spec, types) = (map.spec(), map.types().map(|types| types.as_ref()));
-    let one = map.def().value_size as usize;
+/// A value, decoded: one a CPU for per-CPU maps.
+pub fn decode_values(map: &SavedMap, value: &[u8]) -> Vec<Value> {
+    let types = map.types.as_deref();
+    let one = map.def.value_size as usize;
     let stride = one.next_multiple_of(8).max(8);
-    for entry in map.entries() {
-        match entry {
-            Ok((_, bytes)) if is_array(map) && bytes.iter().all(|&b| b == 0) => {
-                found.zero_elements += 1
-            }
-            Ok((key, bytes)) => {
-                let values = match is_per_cpu(map) {
-                    true => bytes
-                        .chunks(stride)
-                        .map(|b| decode(types, spec.value_type, b.get(..one).unwrap_or(b)))
-                        .collect(),
-                    false => vec![decode(types, spec.value_type, &bytes)],
-                };
-                found.rows.push(Row {
-                    key: decode(types, spec.key_type, &key),
-                    values,
-                });
-            }
-            Err(error) => {
-                found.error = Some(error.to_string());
-                break;
-            }
-        }
+    match map.is_per_cpu() {
+        true => value
+            .chunks(stride)
+            .map(|bytes| decode(types, map.value_type, bytes.get(..one).unwrap_or(bytes)))
+            .collect(),
+        false => vec![decode(types, map.value_type, value)],
     }
-    found.rows.sort_by(|a, b| compare(&a.key, &b.key));
-    found
+}
+
+fn rows_of(map: &SavedMap) -> Vec<Row> {
+    let mut rows: Vec<Row> = map
+        .entries
+        .iter()
+        .map(|(key, value)| Row {
+            key: decode_key(map, key),
+            values: decode_values(map, value),
+        })
+        .collect();
+    rows.sort_by(|a, b| compare(&a.key, &b.key));
+    rows
+}
+
+/// Takes what live maps hold, of those that are to be shown; with `all`, of each.
+pub fn take(maps: &[Map], names: &[String], quiet: bool, all: bool) -> Vec<SavedMap> {
+    let take = |map: &Map| {
+        let head = SavedMap::head(map);
+        match all || is_wanted(&head, names, quiet) {
+            true => SavedMap::of(map),
+            false => head,
+        }
+    };
+    maps.iter().map(take).collect()
+}
+
+fn is_wanted(map: &SavedMap, names: &[String], quiet: bool) -> bool {
+    match names.is_empty() {
+        true => !quiet && is_interesting(map),
+        false => names.iter().any(|name| name == map.name()),
+    }
+}
+
+/// Prints the maps of these names; without names the interesting ones, or none if `quiet`. Losses are always told.
+pub fn show_chosen(
+    maps: &[SavedMap],
+    names: &[String],
+    quiet: bool,
+    as_json: bool,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    for map in maps {
+        if is_wanted(map, names, quiet) && !show(map, as_json, out)? && !names.is_empty() {
+            writeln!(out, "\n{} ({}): empty", map.name(), map.def.map_type.name())?;
+        }
+        show_lost(map, as_json, out)?;
+    }
+    Ok(())
 }
 
 fn compare(a: &Value, b: &Value) -> std::cmp::Ordering {
@@ -116,34 +131,33 @@ fn compare(a: &Value, b: &Value) -> std::cmp::Ordering {
 }
 
 /// Prints a map; answers whether there was anything to print.
-pub fn show(map: &Map, as_json: bool, out: &mut dyn Write) -> io::Result<bool> {
-    let contents = contents(map);
+fn show(map: &SavedMap, as_json: bool, out: &mut dyn Write) -> io::Result<bool> {
+    let rows = rows_of(map);
     if as_json {
-        show_json(map, &contents, out)?;
+        show_json(map, &rows, out)?;
         return Ok(true);
     }
-    let kind = map.def().map_type.name();
-    if contents.rows.is_empty() && contents.error.is_none() {
+    let kind = map.def.map_type.name();
+    if rows.is_empty() && map.error.is_none() {
         return Ok(false);
     }
     writeln!(
         out,
         "\n{} ({kind}, {})",
         map.name(),
-        counted(contents.rows.len(), contents.zero_elements)
+        counted(rows.len(), map.zero_elements)
     )?;
-    if contents
-        .rows
+    if rows
         .iter()
         .any(|row| row.values.iter().any(|v| histogram_of(v).is_some()))
     {
-        for row in &contents.rows {
+        for row in &rows {
             show_histograms(row, out)?;
         }
     } else {
-        show_table(&contents.rows, out)?;
+        show_table(&rows, out)?;
     }
-    if let Some(error) = &contents.error {
+    if let Some(error) = &map.error {
         writeln!(out, "  {error}")?;
     }
     Ok(true)
@@ -162,17 +176,17 @@ fn counted(rows: usize, zero: usize) -> String {
     }
 }
 
-fn show_json(map: &Map, contents: &Contents, out: &mut dyn Write) -> io::Result<()> {
+fn show_json(map: &SavedMap, rows: &[Row], out: &mut dyn Write) -> io::Result<()> {
     write!(
         out,
         "{{\"map\":{},\"type\":{},\"entries\":[",
         quoted(map.name()),
-        quoted(map.def().map_type.name())
+        quoted(map.def.map_type.name())
     )?;
-    for (index, row) in contents.rows.iter().enumerate() {
+    for (index, row) in rows.iter().enumerate() {
         let comma = if index > 0 { "," } else { "" };
         write!(out, "{comma}{{\"key\":{},", json(&row.key))?;
-        if is_per_cpu(map) {
+        if map.is_per_cpu() {
             let values: Vec<String> = row.values.iter().map(json).collect();
             write!(out, "\"values\":[{}]}}", values.join(","))?;
         } else {
@@ -184,10 +198,10 @@ fn show_json(map: &Map, contents: &Contents, out: &mut dyn Write) -> io::Result<
         }
     }
     out.write_all(b"]")?;
-    if is_array(map) {
-        write!(out, ",\"zero_elements\":{}", contents.zero_elements)?;
+    if map.is_array() {
+        write!(out, ",\"zero_elements\":{}", map.zero_elements)?;
     }
-    if let Some(error) = &contents.error {
+    if let Some(error) = &map.error {
         write!(out, ",\"error\":{}", quoted(error))?;
     }
     writeln!(out, "}}")
@@ -360,8 +374,8 @@ fn bars(counts: &[u128], out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// Prints how many records found no room, where there were any.
-pub fn show_lost(map: &Map, as_json: bool, out: &mut dyn Write) -> io::Result<()> {
-    let lost = map.lost();
+fn show_lost(map: &SavedMap, as_json: bool, out: &mut dyn Write) -> io::Result<()> {
+    let lost = map.lost;
     if lost == 0 {
         return Ok(());
     }

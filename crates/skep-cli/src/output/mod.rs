@@ -7,6 +7,7 @@ use crate::exit::Failure;
 pub mod events;
 pub mod json;
 pub mod maps;
+pub mod saved_maps;
 pub mod table;
 pub mod value;
 
