@@ -33,6 +33,9 @@ const PSEUDO_MAP_VALUE: u8 = 2;
 /// Where the kernel shows its own types.
 const VMLINUX_BTF: &str = "/sys/kernel/btf/vmlinux";
 
+/// An object's types, and the kernel's copy of them if it took them.
+type LoadedTypes = (Arc<Btf>, Option<Arc<OwnedFd>>);
+
 /// Linux through bpf(2). Clones are the same engine.
 #[derive(Clone)]
 pub struct Kernel {
@@ -44,7 +47,7 @@ struct Inner {
     cpus: u32,
     types: OnceLock<Arc<Btf>>,
     /// The types of the object that was loaded last, and the kernel's copy of them if it takes them.
-    loaded: Mutex<Option<(Arc<Btf>, Option<Arc<OwnedFd>>)>>,
+    loaded: Mutex<Option<LoadedTypes>>,
 }
 
 impl Kernel {
