@@ -262,6 +262,35 @@ impl<'p> Memory<'p> {
         }
     }
 
+    /// Remembers a value that a lookup just found, which programs nearly always read and often write next. The input's
+    /// window stays.
+    #[inline(always)]
+    pub fn remember_value(&mut self, start: u64, len: u32, write: bool) {
+        let window = Window::new(&(start..start + u64::from(len)));
+        self.readable[1] = window;
+        if write {
+            self.writable[1] = window;
+        }
+    }
+
+    /// Whether `len` bytes at `addr` are certainly accessible: in the innermost frame or in a window. `false` says nothing.
+    #[inline(always)]
+    pub fn surely(&self, addr: u64, len: u64, write: bool) -> bool {
+        let top = self.frame_top(self.depth);
+        let below = top.wrapping_sub(addr);
+        // SAFETY: `depth` is less than FRAMES wherever it grows.
+        let bytes = u64::from(unsafe { *self.frame_bytes.get_unchecked(self.depth) });
+        if below <= bytes && len <= below {
+            return true;
+        }
+        let windows = if write { &self.writable } else { &self.readable };
+        windows.iter().any(|window| {
+            let at = addr.wrapping_sub(window.start);
+            // The limit for single bytes is the window's length.
+            at < window.limits[0] && len <= window.limits[0] - at
+        })
+    }
+
     /// Remembers what nearly every program reads first.
     pub fn remember_input(&mut self) {
         let range = match &self.place {

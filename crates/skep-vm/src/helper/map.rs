@@ -41,14 +41,19 @@ fn writable<'p>(call: &Call<'_, 'p>, map: u64, helper: &'static str) -> Result<&
 
 fn lookup_elem(call: &mut Call<'_, '_>, [map, key, ..]: [u64; 5]) -> Result<u64, Trap> {
     let map = call.map(map)?;
-    let key = call.read(key, u64::from(map.def().key_size))?;
-    if map.def().map_type.is_map_of_maps() {
+    let def = map.def();
+    let key = call.read(key, u64::from(def.key_size))?;
+    if def.map_type.is_map_of_maps() {
         let inner = map.inner_map(key);
         return Ok(inner.map_or(0, |inner| call.add_inner_map(inner)));
     }
-    Ok(map
-        .lookup(key, call.cpu())
-        .map_or(0, |value| value.as_ptr().expose_provenance() as u64))
+    let Some(value) = map.lookup(key, call.cpu()) else {
+        return Ok(0);
+    };
+    let value = value.as_ptr().expose_provenance() as u64;
+    let memory = &mut call.machine.memory;
+    memory.remember_value(value, def.value_size, map.program_writable());
+    Ok(value)
 }
 
 fn update_elem(

@@ -140,7 +140,16 @@ impl<'p> Call<'_, 'p> {
         })
     }
 
+    #[inline(always)]
     fn access(&self, addr: u64, len: u64, write: bool) -> Result<usize, Trap> {
+        if self.machine.memory.surely(addr, len, write) {
+            return Ok(addr as usize);
+        }
+        self.access_slow(addr, len, write)
+    }
+
+    #[inline(never)]
+    fn access_slow(&self, addr: u64, len: u64, write: bool) -> Result<usize, Trap> {
         let refuse = |what: &str| {
             self.trap(TrapCause::BadAccess {
                 addr,
