@@ -283,7 +283,11 @@ impl<'p> Memory<'p> {
         if below <= bytes && len <= below {
             return true;
         }
-        let windows = if write { &self.writable } else { &self.readable };
+        let windows = if write {
+            &self.writable
+        } else {
+            &self.readable
+        };
         windows.iter().any(|window| {
             let at = addr.wrapping_sub(window.start);
             // The limit for single bytes is the window's length.
