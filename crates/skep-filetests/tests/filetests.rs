@@ -12,3 +12,28 @@ fn filetests() {
     assert!(report.failures.is_empty(), "{}", report.failures.join("\n"));
     assert!(report.passed >= 200, "only {} cases ran", report.passed);
 }
+
+#[test]
+fn every_opcode_stands_in_a_file() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../filetests/asm");
+    let mut seen = std::collections::BTreeSet::new();
+    for entry in std::fs::read_dir(&folder).expect("filetests/asm").flatten() {
+        let text = std::fs::read_to_string(entry.path()).expect("a text file");
+        for line in text.lines() {
+            let code = line.split(';').next().unwrap_or_default();
+            let insns = skep_spec::asm::assemble_insns(code).unwrap_or_default();
+            seen.extend(
+                insns
+                    .first()
+                    .and_then(|insn| skep_spec::opcode::decode(*insn))
+                    .map(|row| row.name),
+            );
+        }
+    }
+    let missing: Vec<_> = skep_spec::opcode::all()
+        .iter()
+        .map(|row| row.name)
+        .filter(|name| !seen.contains(name))
+        .collect();
+    assert!(missing.is_empty(), "no line under filetests/asm has {missing:?}");
+}
