@@ -35,5 +35,8 @@ fn every_opcode_stands_in_a_file() {
         .map(|row| row.name)
         .filter(|name| !seen.contains(name))
         .collect();
-    assert!(missing.is_empty(), "no line under filetests/asm has {missing:?}");
+    assert!(
+        missing.is_empty(),
+        "no line under filetests/asm has {missing:?}"
+    );
 }
