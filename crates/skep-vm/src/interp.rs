@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use crate::decode::{Code, Op};
 use crate::helper::{Call, HelperFn};
 use crate::machine::{MAY_GOTO_MAX, Machine, Saved};
-use crate::memory::{FRAME_STRIDE, FRAMES, Place};
+use crate::memory::{FRAME_STRIDE, FRAMES, FRAMES_MAX, Place};
 use crate::program::Program;
 use crate::trap::{Trap, TrapCause};
 
@@ -251,7 +251,7 @@ pub(crate) fn exec<'p>(
         macro_rules! enter {
             ($ops:expr, $stack:expr) => {{
                 let depth = machine.memory.depth;
-                if depth + 1 >= FRAMES {
+                if depth + 1 >= machine.depth_max {
                     trap!(TrapCause::CallDepth { max: FRAMES })
                 }
                 // SAFETY: a call is never the last operation.
@@ -587,6 +587,7 @@ pub(crate) fn exec<'p>(
                 machine.memory.forget();
                 machine.open_frame(entry.stack);
                 machine.may_goto = MAY_GOTO_MAX;
+                machine.depth_max = (machine.memory.depth + FRAMES).min(FRAMES_MAX);
                 r = [0, machine.ctx_addr, 0, 0, 0, 0, 0, 0, 0, 0, r[10]];
                 op = program.ops.as_ptr();
                 anchor = op as u64;

@@ -12,7 +12,7 @@ use skep_spec::context::{ContextLayout, Resolved};
 use crate::decode::Op;
 use crate::env::Env;
 use crate::interp;
-use crate::memory::{Ctx, FRAME_GAP, FRAMES, Found, Memory, Place, STACK_BYTES};
+use crate::memory::{Ctx, FRAME_GAP, FRAMES, FRAMES_MAX, Found, Memory, Place, STACK_BYTES};
 use crate::program::{Limits, Program};
 use crate::trap::{Trap, TrapCause};
 
@@ -36,7 +36,9 @@ pub(crate) struct Machine<'p> {
     pub env: &'p dyn Env,
     pub memory: Memory<'p>,
     /// Entry `i` is written by the call that makes frame `i + 1`.
-    pub saved: [MaybeUninit<Saved<'p>>; FRAMES],
+    pub saved: [MaybeUninit<Saved<'p>>; FRAMES_MAX],
+    /// How deep the frames of the program that runs now may go; a tail call moves it.
+    pub depth_max: usize,
     pub may_goto: u32,
     first: &'p Program,
     chain: Vec<Arc<Program>>,
@@ -104,7 +106,8 @@ impl<'p> Machine<'p> {
         let mut machine = Machine {
             env,
             memory: Memory::new(stack_top, place, env.kernel_regions()),
-            saved: [const { MaybeUninit::uninit() }; FRAMES],
+            saved: [const { MaybeUninit::uninit() }; FRAMES_MAX],
+            depth_max: FRAMES,
             may_goto: MAY_GOTO_MAX,
             first: program,
             chain: Vec::new(),
@@ -173,12 +176,12 @@ impl<'p> Machine<'p> {
     #[inline(always)]
     pub fn open_frame(&mut self, bytes: u32) {
         let depth = self.memory.depth;
-        debug_assert!(depth < FRAMES && bytes as usize <= crate::memory::FRAME_BYTES);
-        // SAFETY: depth is less than FRAMES wherever it grows.
+        debug_assert!(depth < FRAMES_MAX && bytes as usize <= crate::memory::FRAME_BYTES);
+        // SAFETY: depth is less than FRAMES_MAX wherever it grows.
         unsafe { *self.memory.frame_bytes.get_unchecked_mut(depth) = bytes };
         if bytes != 0 {
             let start = self.memory.frame_top(depth) - u64::from(bytes);
-            // SAFETY: the frames of all depths below FRAMES lie within the stack of `run`, which outlives the machine.
+            // SAFETY: the frames of all depths below FRAMES_MAX lie within the stack of `run`, which outlives the machine.
             unsafe {
                 std::ptr::write_bytes(
                     std::ptr::with_exposed_provenance_mut::<u8>(start as usize),

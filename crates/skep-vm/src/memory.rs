@@ -37,9 +37,12 @@ pub enum Ctx<'a> {
 pub(crate) const FRAME_GAP: usize = 64;
 pub(crate) const FRAME_BYTES: usize = skep_spec::limits::MAX_STACK;
 pub(crate) const FRAMES: usize = skep_spec::limits::MAX_CALL_FRAMES;
+/// The frames of a run. A tail call from a function keeps its callers' frames and counts its own from there, so that the
+/// tail calls of one run may nest deeper than one program's calls.
+pub(crate) const FRAMES_MAX: usize = FRAMES + 2 * skep_spec::limits::MAX_TAIL_CALLS as usize;
 /// From the top of a frame to the top of its callee's.
 pub(crate) const FRAME_STRIDE: usize = FRAME_BYTES + FRAME_GAP;
-pub(crate) const STACK_BYTES: usize = FRAME_STRIDE * FRAMES + FRAME_GAP;
+pub(crate) const STACK_BYTES: usize = FRAME_STRIDE * FRAMES_MAX + FRAME_GAP;
 
 /// A range of addresses that may be accessed directly: `offset < limits[w]` for an access of `1 << w` bytes.
 #[derive(Clone, Copy, Default)]
@@ -94,7 +97,7 @@ pub(crate) struct Memory<'p> {
     /// Top of the outermost frame.
     pub stack_top: u64,
     /// Bytes in use below the top of each frame.
-    pub frame_bytes: [u32; FRAMES],
+    pub frame_bytes: [u32; FRAMES_MAX],
     /// Index of the innermost frame.
     pub depth: usize,
     pub place: Place<'p>,
@@ -115,7 +118,7 @@ impl<'p> Memory<'p> {
     pub fn new(stack_top: u64, place: Place<'p>, kernel: &'p [Range<u64>]) -> Memory<'p> {
         Memory {
             stack_top,
-            frame_bytes: [0; FRAMES],
+            frame_bytes: [0; FRAMES_MAX],
             depth: 0,
             place,
             kernel,

@@ -186,7 +186,10 @@ pub fn embedded_btf(helpers: &[(u32, &str)]) -> Result<Btf, BtfError> {
             .collect();
         builder.add_enum("bpf_func_id", 4, &values);
     }
-    builder.into_btf()
+    // Each `int` once: CO-RE must find one answer.
+    skep_btf::dedup::dedup(&builder.into_btf()?)?
+        .builder
+        .into_btf()
 }
 
 impl Types {

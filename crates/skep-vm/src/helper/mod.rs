@@ -335,7 +335,7 @@ impl<'p> Call<'_, 'p> {
             return Err(self.trap(TrapCause::BadCall { target: function }));
         };
         let machine = &mut *self.machine;
-        if machine.memory.depth + 1 >= FRAMES {
+        if machine.memory.depth + 1 >= machine.depth_max {
             return Err(self.trap(TrapCause::CallDepth { max: FRAMES }));
         }
         machine

@@ -111,7 +111,11 @@ pub(super) fn recognise(
             }
         }
         Some(ProgramType::Tracing) => Err(refusal(
-            named(attach_type.map_or("tracing", AttachType::name)),
+            // As sections say it: `fentry`, not the attach type's `trace_fentry`.
+            named(match attach_type.map_or("tracing", AttachType::name) {
+                "modify_return" => "fmod_ret",
+                name => name.strip_prefix("trace_").unwrap_or(name),
+            }),
             MODELS,
         )),
         Some(ProgramType::Xdp) => Ok(Hook::Xdp),

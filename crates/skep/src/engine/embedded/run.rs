@@ -173,10 +173,16 @@ fn packet(
             .program()
             .run(&mut Ctx::Packet(&mut ctx), &env, engine.limits())?)
     })?;
+    // What an XDP program put in front of the packet is given back with it, as the kernel's test run does.
+    let meta = match hook {
+        PacketHook::Xdp { .. } | PacketHook::XdpDevmap => ctx.meta_bytes(),
+        _ => &[],
+    };
+    let data = [meta, hook.bytes(&ctx)].concat();
     Ok(RunOutput {
         // The kernel's programs answer 32 bits.
         retval: u64::from(retval as u32),
-        data: hook.bytes(&ctx).to_vec(),
+        data,
         ctx: if input.ctx.is_empty() {
             Vec::new()
         } else {
