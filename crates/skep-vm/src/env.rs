@@ -65,6 +65,14 @@ pub trait Env {
         None
     }
 
+    /// Address of the modelled `task_struct` of the thread with this id, if there is one that stays for the whole run.
+    /// An environment without a table of tasks knows only the current one.
+    fn task_of(&self, pid: u32) -> Option<u64> {
+        self.current()
+            .filter(|current| current.pid == pid && current.task_addr != 0)
+            .map(|current| current.task_addr)
+    }
+
     /// Copies memory of the current task.
     fn read_user(&self, _addr: u64, _out: &mut [u8]) -> Result<(), Errno> {
         Err(Errno::EFAULT)

@@ -941,14 +941,14 @@ fn bad_programs_are_refused() {
     let [low, high] = wide(1, pseudo::MAP_FD, 3, 0);
     assert!(refused(&[low, high, EXIT]).contains("map 3 does not exist"));
     let kfunc = Image {
-        kfuncs: vec![(0, "bpf_task_from_pid".into())],
+        kfuncs: vec![(0, "bpf_cast_to_kern_ctx".into())],
         ..image(&[Insn::new(CALL, 0, pseudo::KFUNC_CALL, 0, 1), EXIT])
     };
     assert_eq!(
         Program::sandboxed(kfunc).expect_err("is refused"),
         LoadError::UnknownKfunc {
             pc: 0,
-            name: "bpf_task_from_pid".into()
+            name: "bpf_cast_to_kern_ctx".into()
         }
     );
 }
@@ -1131,4 +1131,95 @@ fn null_pointers_of_kernel_structures_read_as_zero() {
         EXIT,
     ];
     assert!(run(Some(skep_spec::program::ProgramType::Tracing), &store).is_err());
+}
+
+#[test]
+fn tasks_are_found_by_their_id() {
+    let find = |pid: i32, env: &FixedEnv| {
+        let program = Program::sandboxed(Image {
+            kfuncs: vec![(1, "bpf_task_from_pid".to_owned())],
+            ..image(&[
+                Insn::mov64_imm(1, pid),
+                Insn::new(CALL, 0, pseudo::KFUNC_CALL, 0, 1),
+                EXIT,
+            ])
+        })
+        .expect("loads");
+        program
+            .run(&mut Ctx::None, env, &Limits::default())
+            .expect("runs")
+    };
+    let current = skep_vm::Current {
+        pid: 7,
+        tgid: 5,
+        task_addr: 0x1000_0000,
+        ..Default::default()
+    };
+    let env = FixedEnv::default().with_current(current);
+    assert_eq!(find(7, &env), 0x1000_0000);
+    assert_eq!(find(5, &env), 0);
+    assert_eq!(find(7, &FixedEnv::default()), 0);
+    let without = skep_vm::Current {
+        task_addr: 0,
+        ..current
+    };
+    assert_eq!(find(7, &FixedEnv::default().with_current(without)), 0);
+}
+
+/// Looks element 0 of map 0 up; `then` finds the value's address in r0.
+fn with_value(map: &Arc<dyn Map>, then: &[Insn]) -> Result<u64, Trap> {
+    let mut insns = vec![
+        Insn::store_imm(size::W, 10, -4, 0),
+        Insn::mov64_reg(2, 10),
+        Insn::alu64_imm(alu::ADD, 2, -4),
+    ];
+    insns.extend(wide(1, pseudo::MAP_FD, 0, 0));
+    insns.push(Insn::new(CALL, 0, 0, 0, 1));
+    insns.extend_from_slice(then);
+    insns.push(EXIT);
+    let program = Program::sandboxed(Image {
+        maps: vec![map.clone()],
+        ..image(&insns)
+    })
+    .expect("loads");
+    program.run(&mut Ctx::None, &FixedEnv::default(), &Limits::default())
+}
+
+#[test]
+fn a_value_that_was_looked_up_ends_where_it_ends() {
+    use skep_spec::map::flags;
+    let make = |flags: u32| {
+        let mut def = MapDef::new("values", MapType::Array, 4, 8, 1);
+        def.flags = flags;
+        let options = skep_vm::map::CreateOptions {
+            cpus: 1,
+            ..Default::default()
+        };
+        skep_vm::map::create(&def, &options).expect("a valid definition")
+    };
+    let map = make(0);
+    let store = |at: i16| Insn::store_imm(size::W, 0, at, 5);
+    let load = |at: i16| Insn::load(size::W, 0, 0, at);
+    assert_eq!(with_value(&map, &[store(4), load(4)]).expect("inside"), 5);
+    for outside in [store(5), store(8), store(-1), load(5), load(8), load(-4)] {
+        let trap = with_value(&map, &[outside]).expect_err("outside");
+        assert!(matches!(trap.cause, TrapCause::BadAccess { .. }), "{trap}");
+    }
+    // What a helper is given may reach as far, and no further: a key of 4 bytes out of the value.
+    let key = |at: i32| {
+        let mut insns = vec![Insn::mov64_reg(2, 0), Insn::alu64_imm(alu::ADD, 2, at)];
+        insns.extend(wide(1, pseudo::MAP_FD, 0, 0));
+        insns.extend([Insn::new(CALL, 0, 0, 0, 1), Insn::mov64_imm(0, 1)]);
+        insns
+    };
+    assert_eq!(with_value(&map, &key(4)).expect("inside"), 1);
+    let trap = with_value(&map, &key(5)).expect_err("outside");
+    assert!(matches!(trap.cause, TrapCause::BadAccess { .. }), "{trap}");
+    let frozen = make(flags::RDONLY_PROG);
+    assert_eq!(with_value(&frozen, &[load(4)]).expect("readable"), 0);
+    let trap = with_value(&frozen, &[store(4)]).expect_err("read-only");
+    assert!(
+        matches!(trap.cause, TrapCause::BadAccess { write: true, .. }),
+        "{trap}"
+    );
 }

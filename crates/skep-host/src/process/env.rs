@@ -279,6 +279,10 @@ impl Env for Tracee<'_> {
         })
     }
 
+    fn task_of(&self, pid: u32) -> Option<u64> {
+        self.task_address_of(Tid::try_from(pid).ok()?)
+    }
+
     fn read_user(&self, address: u64, out: &mut [u8]) -> Result<(), Errno> {
         if self.task.exiting {
             // The kernel tells the end of a task after its memory is gone.

@@ -18,6 +18,7 @@ const KFUNCS: &[(&str, HelperFn)] = &[
     ("bpf_rcu_read_unlock", nothing),
     ("bpf_rdonly_cast", same),
     ("bpf_task_acquire", same),
+    ("bpf_task_from_pid", task_from_pid),
     ("bpf_task_release", nothing),
 ];
 
@@ -41,6 +42,11 @@ fn nothing(_: &mut Call<'_, '_>, _: [u64; 5]) -> Result<u64, Trap> {
 
 fn same(_: &mut Call<'_, '_>, [object, ..]: [u64; 5]) -> Result<u64, Trap> {
     Ok(object)
+}
+
+/// The task with an id, or a null pointer.
+fn task_from_pid(call: &mut Call<'_, '_>, [pid, ..]: [u64; 5]) -> Result<u64, Trap> {
+    Ok(call.env().task_of(pid as u32).unwrap_or(0))
 }
 
 /// `struct bpf_iter_num` as the kernel fills it: the number given last, and the end.

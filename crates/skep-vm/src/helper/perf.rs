@@ -1,4 +1,4 @@
-//! Helpers that write to per-CPU event buffers.
+//! Helpers of per-CPU event buffers: those that write records, and those that read counters.
 //!
 //! Invariants: the errors are the kernel's, in its order; what did not fit is counted by the map.
 
@@ -8,7 +8,9 @@ use crate::trap::Trap;
 use skep_spec::errno::Errno;
 
 pub const HELPERS: &[(u32, HelperFn)] = &[
+    (22, perf_event_read),
     (25, perf_event_output),
+    (55, perf_event_read_value),
     (111, packet_output),
     (121, packet_output),
 ];
@@ -53,4 +55,41 @@ fn packet_output(
     [ctx, map, flags, data, size]: [u64; 5],
 ) -> Result<u64, Trap> {
     perf_event_output(call, [ctx, map, flags, data, size])
+}
+
+/// Size of `struct bpf_perf_event_value`.
+const VALUE_BYTES: u64 = 24;
+
+/// Why the counter of an entry cannot be read: the engine's events are buffers of records, which count nothing.
+fn no_counter(
+    call: &Call<'_, '_>,
+    map: u64,
+    flags: u64,
+    helper: &'static str,
+) -> Result<Errno, Trap> {
+    let Some(events) = call.map(map)?.as_perf() else {
+        return Err(call.bad_argument(helper, "the map is no perf_event_array"));
+    };
+    Ok(events
+        .check_index(flags, call.cpu())
+        .err()
+        .unwrap_or(Errno::EOPNOTSUPP))
+}
+
+fn perf_event_read(call: &mut Call<'_, '_>, [map, flags, ..]: [u64; 5]) -> Result<u64, Trap> {
+    no_counter(call, map, flags, "bpf_perf_event_read").map(failure)
+}
+
+/// Zeroes the value, as every failure does.
+fn perf_event_read_value(
+    call: &mut Call<'_, '_>,
+    [map, flags, to, size, _]: [u64; 5],
+) -> Result<u64, Trap> {
+    let mut errno = no_counter(call, map, flags, "bpf_perf_event_read_value")?;
+    let size = u64::from(size as u32);
+    call.write(to, size)?.fill(0);
+    if size != VALUE_BYTES {
+        errno = Errno::EINVAL;
+    }
+    Ok(failure(errno))
 }

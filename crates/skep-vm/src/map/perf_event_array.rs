@@ -86,6 +86,26 @@ impl PerfEventArray {
         }
     }
 
+    /// What a read of the counter that `flags` name is told before the event is asked: `EINVAL` for unknown flags,
+    /// `E2BIG` beyond the last entry, `ENOENT` for an empty one, `EINVAL` for another CPU's.
+    pub fn check_index(&self, flags: u64, cpu: u32) -> Result<(), Errno> {
+        if flags & !INDEX_MASK != 0 {
+            return Err(Errno::EINVAL);
+        }
+        let index = match flags {
+            CURRENT_CPU => u64::from(cpu),
+            index => index,
+        };
+        if index >= u64::from(self.def.max_entries) {
+            return Err(Errno::E2BIG);
+        }
+        let buffer = self.buffers.get(index as usize);
+        if !buffer.is_some_and(|buffer| buffer.open.load(Ordering::Acquire)) {
+            return Err(Errno::ENOENT);
+        }
+        require(index == u64::from(cpu))
+    }
+
     /// `bpf_perf_event_output` of the concatenated `parts` from a program on `cpu`, without the checks of the flags
     /// above the index.
     pub fn output(&self, flags: u64, cpu: u32, parts: &[&[u8]]) -> Result<(), Errno> {
