@@ -281,7 +281,7 @@ impl<'p> Memory<'p> {
     pub fn surely(&self, addr: u64, len: u64, write: bool) -> bool {
         let top = self.frame_top(self.depth);
         let below = top.wrapping_sub(addr);
-        // SAFETY: `depth` is less than FRAMES wherever it grows.
+        // SAFETY: `depth` is less than FRAMES_MAX wherever it grows.
         let bytes = u64::from(unsafe { *self.frame_bytes.get_unchecked(self.depth) });
         if below <= bytes && len <= below {
             return true;

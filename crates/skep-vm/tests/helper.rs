@@ -1279,3 +1279,58 @@ fn a_lock_guards_its_value_from_other_threads() {
     map.lookup_user(&[0; 4], 0, &mut out).expect("value");
     assert_eq!(out[8..], (3 * ROUNDS).to_ne_bytes());
 }
+
+#[test]
+fn counters_of_perf_events_are_not_there() {
+    let env = World {
+        cpu: 1,
+        ..World::default()
+    };
+    let maps = [make(MapType::PerfEventArray, 4, 4, 2, 0)];
+    const CURRENT_CPU: u64 = 0xffff_ffff;
+    for open in [false, true] {
+        let events = maps[0].as_perf().expect("a perf_event_array");
+        for cpu in 0..2 {
+            let _ = events.close(cpu);
+            if open {
+                assert_eq!(events.open(cpu, 4096), Ok(()));
+            }
+        }
+        let (own, other) = match open {
+            true => (Errno::EOPNOTSUPP, Errno::EINVAL),
+            false => (Errno::ENOENT, Errno::ENOENT),
+        };
+        for (flags, errno) in [
+            (CURRENT_CPU, own),
+            (1, own),
+            (0, other),
+            (2, Errno::E2BIG),
+            (1 << 32, Errno::EINVAL),
+        ] {
+            let mut memory = [0xee; 24];
+            let args = [Arg::Map(0), Value(flags)];
+            assert_eq!(helper(22, &args, &maps, &mut memory, &env), err(errno));
+            let args = [Arg::Map(0), Value(flags), At(0), Value(24)];
+            assert_eq!(helper(55, &args, &maps, &mut memory, &env), err(errno));
+            assert_eq!(memory, [0; 24]);
+        }
+        // A value of another size is refused before the map is asked.
+        let mut memory = [0xee; 24];
+        let args = [Arg::Map(0), Value(2), At(0), Value(16)];
+        assert_eq!(
+            helper(55, &args, &maps, &mut memory, &env),
+            err(Errno::EINVAL)
+        );
+        assert_eq!(memory[..16], [0; 16]);
+        assert_eq!(memory[16..], [0xee; 8]);
+    }
+    let array = [make(MapType::Array, 4, 4, 1, 0)];
+    for id in [22, 55] {
+        let args = [Arg::Map(0), Value(0), At(0), Value(24)];
+        let trap = try_helper(id, &args, &array, &mut [0; 24], &env).expect_err("traps");
+        assert!(
+            matches!(trap.cause, TrapCause::BadArgument { .. }),
+            "{trap}"
+        );
+    }
+}
