@@ -1,5 +1,6 @@
-; test run on interp
-; bpf_loop calls a function of the program. The kernel takes callbacks only with function types, which this file has not.
+; test run on interp, kernel
+; bpf_loop calls a function of the program. The kernel takes callbacks only with function types; where a file has none, the
+; engine makes them up.
 
 ; run: data=zeros(64) program=looped => r0=0x33c
 

@@ -81,6 +81,16 @@ pub trait Engine: Send + Sync {
     /// The address of a kernel symbol, if the engine has it.
     fn symbol(&self, name: &str) -> Option<u64>;
 
+    /// The BTF id of a kernel variable that programs may take the address of by type.
+    fn symbol_type(&self, _name: &str) -> Option<u32> {
+        None
+    }
+
+    /// What was done otherwise than asked since the last call, in words.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// The number of CPUs that per-CPU maps have values for.
     fn cpus(&self) -> u32;
 

@@ -24,6 +24,7 @@ use crate::maps::Map;
 const LD_IMM64: u8 = 0x18;
 const CALL: u8 = 0x85;
 const PSEUDO_MAP_VALUE: u8 = 2;
+const PSEUDO_BTF_ID: u8 = 3;
 const PSEUDO_KFUNC_CALL: u8 = 2;
 
 /// A loaded object: live maps and programs. Handles taken from it stay valid after it is gone.
@@ -318,6 +319,13 @@ fn resolve_externs(
                         weak_or(symbol, code, engine, at)?
                     },
                 );
+            }
+            ExternKind::KsymTyped if engine.symbol_type(&symbol.name).is_some() => {
+                let id = engine.symbol_type(&symbol.name).unwrap_or(0);
+                set_address(code, at, u64::from(id));
+                if let Some(insn) = code.insns.get_mut(at).filter(|insn| insn.code == LD_IMM64) {
+                    insn.src = PSEUDO_BTF_ID;
+                }
             }
             ExternKind::KsymTyped | ExternKind::KsymUntyped => {
                 let address = match engine.symbol(&symbol.name) {

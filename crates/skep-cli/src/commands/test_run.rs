@@ -111,7 +111,11 @@ pub fn run(args: &TestRunArgs, json: bool) -> Result<u8, Failure> {
         }
         EngineName::Kernel => Arc::new(Kernel::new()?),
     };
-    let object = spec.load_on(&engine)?;
+    let loaded = spec.load_on(&engine);
+    for note in engine.notes() {
+        eprintln!("skep: {note}");
+    }
+    let object = loaded?;
     let program = object.program(&name)?;
     let layout = layout_of(&program);
     let data = args

@@ -8,12 +8,12 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use skep_btf::{Btf, Kind};
+use skep_btf::{Btf, Kind, TypeId};
 use skep_linux::map::{MapTypes, possible_cpus};
-use skep_linux::program::ProgramTypes;
+use skep_linux::program::{ProgramTypes, load_btf};
 use skep_linux::syscall::Syscall;
 use skep_linux::{Kernel as KernelDoor, Map as LinuxMap, Program as LinuxProgram, TestRun};
-use skep_obj::MapSpec;
+use skep_obj::{LinkedProgram, MapSpec};
 use skep_spec::errno::Errno;
 use skep_spec::map::{MapDef, MapType};
 use skep_spec::program::{AttachType, ProgramType};
@@ -48,6 +48,8 @@ struct Inner {
     types: OnceLock<Arc<Btf>>,
     /// The types of the object that was loaded last, and the kernel's copy of them if it takes them.
     loaded: Mutex<Option<LoadedTypes>>,
+    /// What was done otherwise than asked.
+    notes: Mutex<Vec<String>>,
 }
 
 impl Kernel {
@@ -66,34 +68,91 @@ impl Kernel {
                 cpus: possible_cpus(),
                 types: OnceLock::new(),
                 loaded: Mutex::default(),
+                notes: Mutex::default(),
             }),
         }
     }
 
-    /// The BTF id of a function of the kernel itself.
-    fn kfunc(&self, name: &str) -> Option<u32> {
-        let id = self.types().ok()?.find(Kind::Func, name)?;
-        Some(id.0)
+    fn note(&self, text: String) {
+        let notes = self.inner.notes.lock();
+        notes.unwrap_or_else(PoisonError::into_inner).push(text);
     }
 
-    /// The kernel's copy of an object's types; `None` if it does not take them, as older kernels may not.
+    /// A type of the kernel itself by its name.
+    fn type_named(&self, kind: Kind, name: &str) -> Option<TypeId> {
+        self.types().ok()?.find(kind, name)
+    }
+
+    /// The kernel's copy of an object's types; `None`, with a note, if it does not take them, as older kernels may not.
     fn loaded_types(&self, types: &Arc<Btf>) -> Option<Arc<OwnedFd>> {
-        let mut loaded = self
-            .inner
-            .loaded
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let loaded = self.inner.loaded.lock();
+        let mut loaded = loaded.unwrap_or_else(PoisonError::into_inner);
         if let Some((of, fd)) = &*loaded
             && Arc::ptr_eq(of, types)
         {
             return fd.clone();
         }
-        let fd = types::loadable(types)
+        let fd = types::for_maps(types)
+            .map_err(|error| error.to_string())
+            .and_then(|bytes| {
+                load_btf(self.inner.door.as_ref(), &bytes).map_err(|error| error.to_string())
+            })
+            .map_err(|why| self.note(format!("the object's maps are made without types: {why}")))
             .ok()
-            .and_then(|bytes| skep_linux::program::load_btf(self.inner.door.as_ref(), &bytes).ok())
             .map(Arc::new);
         *loaded = Some((types.clone(), fd.clone()));
         fd
+    }
+
+    /// The kernel's copy of a program's types and records; `None` if it needs none or, with a note, if it does not take them.
+    fn program_types(&self, load: &ProgramLoad<'_>) -> Option<(OwnedFd, types::ProgramBtf)> {
+        let code = load.program;
+        if load.types.is_none() && code.func_refs.is_empty() {
+            return None;
+        }
+        let records = types::for_program(load.types.map(Arc::as_ref), code)
+            .map_err(|error| error.to_string())
+            .and_then(|records| {
+                let fd = load_btf(self.inner.door.as_ref(), &records.btf);
+                fd.map(|fd| (fd, records))
+                    .map_err(|error| error.to_string())
+            });
+        records
+            .map_err(|why| self.note(format!("{} is loaded without types: {why}", code.name)))
+            .ok()
+    }
+
+    /// The kernel's type that stands for the place of a tracing program; 0 for other programs.
+    fn attach_id(&self, code: &LinkedProgram) -> Result<u32> {
+        let to = code.attach_to.as_deref().unwrap_or_default();
+        let (kind, name) = match code.attach_type {
+            Some(
+                AttachType::TraceFentry
+                | AttachType::TraceFexit
+                | AttachType::ModifyReturn
+                | AttachType::TraceFsession,
+            ) => (Kind::Func, to.to_owned()),
+            Some(AttachType::TraceRawTp) => (Kind::Typedef, format!("btf_trace_{to}")),
+            Some(AttachType::TraceIter) => (Kind::Func, format!("bpf_iter_{to}")),
+            Some(AttachType::LsmMac | AttachType::LsmCgroup) => {
+                (Kind::Func, format!("bpf_lsm_{to}"))
+            }
+            _ => return Ok(0),
+        };
+        match self.types()?.find(kind, &name) {
+            _ if to.is_empty() => Ok(0),
+            Some(id) => Ok(id.0),
+            None => Err(NotSupported {
+                feature: Feature::Hook(to.to_owned()),
+                engine: NAME,
+                program: Some(code.name.clone()),
+                line: None,
+                help: format!(
+                    "this kernel's types have no `{name}`; modules join this engine later"
+                ),
+            }
+            .into()),
+        }
     }
 }
 
@@ -106,7 +165,7 @@ impl Engine for Kernel {
         match feature {
             // The kernel itself answers at load, with more detail than a probe has.
             Feature::Program(_) | Feature::Map(_) | Feature::Helper(_) => Ok(()),
-            Feature::Kfunc(name) if self.kfunc(name).is_some() => Ok(()),
+            Feature::Kfunc(name) if self.type_named(Kind::Func, name).is_some() => Ok(()),
             _ => Err(NotSupported {
                 feature: feature.clone(),
                 engine: NAME,
@@ -159,6 +218,15 @@ impl Engine for Kernel {
         u64::from_str_radix(address, 16)
             .ok()
             .filter(|&address| address != 0)
+    }
+
+    fn symbol_type(&self, name: &str) -> Option<u32> {
+        self.type_named(Kind::Var, name).map(|id| id.0)
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let notes = self.inner.notes.lock();
+        std::mem::take(&mut *notes.unwrap_or_else(PoisonError::into_inner))
     }
 
     fn cpus(&self) -> u32 {
@@ -225,7 +293,7 @@ impl Engine for Kernel {
             };
         }
         for (at, name) in load.kfuncs {
-            let Some(id) = self.kfunc(name) else {
+            let Some(id) = self.type_named(Kind::Func, name) else {
                 return Err(NotSupported {
                     feature: Feature::Kfunc(name.clone()),
                     engine: NAME,
@@ -237,19 +305,10 @@ impl Engine for Kernel {
                 .into());
             };
             if let Some(insn) = insns.get_mut(*at) {
-                (insn.imm, insn.off) = (id as i32, 0);
+                (insn.imm, insn.off) = (id.0 as i32, 0);
             }
         }
-        let loaded = load.types.and_then(|types| self.loaded_types(types));
-        let records = types::function_records(code);
-        let program_types = match (&loaded, &records) {
-            (Some(btf), Some(func_info)) => Some(ProgramTypes {
-                btf: btf.as_fd(),
-                func_info,
-                line_info: &[],
-            }),
-            _ => None,
-        };
+        let records = self.program_types(load);
         let program = LinuxProgram::load(
             self.inner.door.as_ref(),
             &skep_linux::ProgramLoad {
@@ -259,8 +318,12 @@ impl Engine for Kernel {
                 insns: &insns,
                 license: code.license.as_deref().unwrap_or(""),
                 flags: code.flags,
-                btf: program_types,
-                attach_btf_id: 0,
+                btf: records.as_ref().map(|(btf, records)| ProgramTypes {
+                    btf: btf.as_fd(),
+                    func_info: &records.func_info,
+                    line_info: &records.line_info,
+                }),
+                attach_btf_id: self.attach_id(code)?,
             },
         )?;
         Ok(Arc::new(KernelProgram {
