@@ -1,6 +1,6 @@
 //! A program, as given ([`Image`]) and as the engine keeps it ([`Program`]).
 //!
-//! Invariants: a [`Program`] holds only operations that [`crate::decode`] has validated (registers in range, jumps to
+//! Invariants: a [`Program`] holds only operations that the decoder has validated (registers in range, jumps to
 //! instructions of the program, no way to run off its end), and keeps its maps alive.
 
 use std::fmt;
