@@ -1,4 +1,4 @@
-//! Instructions as text, from the table of [`opcode`](crate::opcode).
+//! Instructions as text, from the table of [`crate::opcode`].
 //!
 //! Invariants: the same slot always gives the same text; [`Style::Asm`] loses nothing, whatever the bytes: what
 //! [`asm`](crate::asm) reads back is equal. The other two styles are the texts of llvm-objdump 19 and of the kernel's
