@@ -3,14 +3,16 @@
 //! Invariants: nothing is attached here; what fails is named with the program that needs it; a map that the engine
 //! cannot make fails only the programs that can reach a use of it (the engine decides what is reachable).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use skep_btf::Btf;
 use skep_obj::{
-    Extern, ExternKind, InitialContents, LinkedProgram, MapIdx, MapRef, MapSpec,
+    Extern, ExternKind, InitialContents, LinkedProgram, MapIdx, MapKind, MapRef, MapSpec,
     Object as ObjectData, ProgramSpec, SlotTarget,
 };
 use skep_spec::errno::Errno;
+use skep_spec::map::MapType;
 use skep_vm::trap::Line;
 
 use crate::attach::Attach;
@@ -125,6 +127,12 @@ fn check_program_type(program: &ProgramSpec, engine: &dyn Engine) -> Result<()> 
 
 /// Writes the values of `.kconfig` externs into the bytes of their map.
 fn fill_config(object: &mut ObjectData, engine: &dyn Engine) -> Result<()> {
+    // A file holds no bytes for these values: those that nothing sets read as zero.
+    for map in &mut object.maps {
+        if map.kind == MapKind::Kconfig && map.initial == InitialContents::None {
+            map.initial = InitialContents::Bytes(vec![0; map.def.value_size as usize]);
+        }
+    }
     for index in 0..object.externs.len() {
         let ExternKind::Kconfig { map, offset, size } = object.externs[index].kind else {
             continue;
@@ -211,6 +219,7 @@ fn make_maps(object: &ObjectData, engine: &dyn Engine) -> Result<MadeMaps> {
     let mut made = Vec::with_capacity(object.maps.len());
     let mut missing = Vec::new();
     for (index, spec) in object.maps.iter().enumerate() {
+        let spec = &fitted(spec);
         let inner = match &spec.inner {
             Some(inner) => Some(engine.create_map(inner, object.btf.as_ref(), None)?),
             None => None,
@@ -236,6 +245,21 @@ fn make_maps(object: &ObjectData, engine: &dyn Engine) -> Result<MadeMaps> {
         made.push(Some(map));
     }
     Ok((made, missing))
+}
+
+/// A ring buffer is a power of two of pages; sources may say any number, as other loaders round it up too.
+fn fitted(spec: &MapSpec) -> Cow<'_, MapSpec> {
+    const PAGE: u32 = 4096;
+    let size = spec.def.max_entries;
+    let ring = matches!(spec.def.map_type, MapType::Ringbuf | MapType::UserRingbuf);
+    match size.max(PAGE).checked_next_power_of_two() {
+        Some(whole) if ring && size != 0 && whole != size => {
+            let mut spec = spec.clone();
+            spec.def.max_entries = whole;
+            Cow::Owned(spec)
+        }
+        _ => Cow::Borrowed(spec),
+    }
 }
 
 fn map_error(spec: &MapSpec, call: &'static str, errno: Errno) -> Error {

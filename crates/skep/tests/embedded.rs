@@ -231,3 +231,47 @@ fn links_attach_until_they_drop_and_engines_share_nothing() {
     assert!(error.to_string().contains("tracepoint"), "{error}");
     drop(links);
 }
+
+#[test]
+fn configuration_values_come_from_the_engine_and_the_rest_is_zero() {
+    let text = r#"
+.extern kconfig int LINUX_KERNEL_VERSION
+.extern weak kconfig int CONFIG_NOBODY_HAS
+.section "xdp"
+.function version
+    r1 = extern LINUX_KERNEL_VERSION ll
+    r0 = *(u32 *)(r1 + 0)
+    r1 = extern CONFIG_NOBODY_HAS ll
+    r1 = *(u32 *)(r1 + 0)
+    r0 += r1
+    exit
+"#;
+    let written = skep::obj::elf::write(spec(text).object()).expect("ELF");
+    for spec in [spec(text), ObjectSpec::parse(&written).expect("the same")] {
+        let object = spec.load(&Embedded::new()).expect("it loads");
+        let program = object.program("version").expect("the program");
+        let output = program.run_once(&RunInput::default()).expect("it runs");
+        assert_eq!(output.retval >> 16, 6, "{:#x}", output.retval);
+    }
+}
+
+/// A `vmlinux.h` makes CO-RE relocations of contexts and packet headers too.
+#[test]
+fn contexts_and_packet_headers_answer_core() {
+    use skep::btf::Kind;
+    use skep::engine::Engine;
+    let types = Embedded::new().types().expect("types");
+    for (name, size) in [
+        ("xdp_md", 24),
+        ("__sk_buff", 192),
+        ("iphdr", 20),
+        ("tcphdr", 20),
+    ] {
+        let id = types
+            .find(Kind::Struct, name)
+            .unwrap_or_else(|| panic!("no struct {name}"));
+        assert_eq!(types.size_of(id).expect("a size"), size, "{name}");
+    }
+    let ints = types.find_all("int");
+    assert_eq!(ints.len(), 1, "one `int`: {ints:?}");
+}
