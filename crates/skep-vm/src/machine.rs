@@ -12,7 +12,9 @@ use skep_spec::context::{ContextLayout, Resolved};
 use crate::decode::Op;
 use crate::env::Env;
 use crate::interp;
-use crate::memory::{Ctx, FRAME_GAP, FRAMES, FRAMES_MAX, Found, Memory, Place, STACK_BYTES};
+use crate::memory::{
+    Ctx, FRAME_GAP, FRAMES, FRAMES_MAX, Found, Memory, Place, STACK_BYTES, STACK_BYTES_ONE,
+};
 use crate::program::{Limits, Program};
 use crate::trap::{Trap, TrapCause};
 
@@ -22,6 +24,10 @@ pub(crate) const MAY_GOTO_MAX: u32 = 8 * 1024 * 1024;
 pub(crate) const NULL_PAGE: u64 = 4096;
 /// Instructions between two looks at the interrupt flag.
 const SLICE: u64 = 1 << 16;
+
+/// The bytes of all frames.
+#[repr(C, align(8))]
+struct Stack<const BYTES: usize>([u8; BYTES]);
 
 /// What a call of a BPF function saves.
 #[derive(Clone, Copy)]
@@ -60,9 +66,25 @@ impl<'p> Machine<'p> {
         env: &'p dyn Env,
         limits: &'p Limits,
     ) -> (Result<u64, Trap>, u64) {
-        let mut stack = MaybeUninit::<[u64; STACK_BYTES / 8]>::uninit();
+        if program.tail_calls {
+            Self::run_in::<STACK_BYTES>(program, ctx, env, limits)
+        } else {
+            // Only a tail call lets frames go deeper than one program's, and only this program's instructions can make one.
+            Self::run_in::<STACK_BYTES_ONE>(program, ctx, env, limits)
+        }
+    }
+
+    /// Runs with a stack of `BYTES`, which costs time to take from the host's.
+    #[inline(never)]
+    fn run_in<const BYTES: usize>(
+        program: &'p Program,
+        ctx: &'p mut Ctx<'_>,
+        env: &'p dyn Env,
+        limits: &'p Limits,
+    ) -> (Result<u64, Trap>, u64) {
+        let mut stack = MaybeUninit::<Stack<BYTES>>::uninit();
         let bottom = stack.as_mut_ptr().expose_provenance() as u64;
-        let stack_top = bottom + (STACK_BYTES - FRAME_GAP) as u64;
+        let stack_top = bottom + (BYTES - FRAME_GAP) as u64;
         let (place, r1, r2) = match ctx {
             Ctx::None => (Place::None, 0, 0),
             Ctx::Flat(bytes) => {
@@ -181,7 +203,8 @@ impl<'p> Machine<'p> {
         unsafe { *self.memory.frame_bytes.get_unchecked_mut(depth) = bytes };
         if bytes != 0 {
             let start = self.memory.frame_top(depth) - u64::from(bytes);
-            // SAFETY: the frames of all depths below FRAMES_MAX lie within the stack of `run`, which outlives the machine.
+            // SAFETY: the frames of all depths that a run can reach (FRAMES without tail calls, else FRAMES_MAX) lie within the
+            // stack of `run_in`, which outlives the machine.
             unsafe {
                 std::ptr::write_bytes(
                     std::ptr::with_exposed_provenance_mut::<u8>(start as usize),

@@ -43,6 +43,8 @@ pub(crate) const FRAMES_MAX: usize = FRAMES + 2 * skep_spec::limits::MAX_TAIL_CA
 /// From the top of a frame to the top of its callee's.
 pub(crate) const FRAME_STRIDE: usize = FRAME_BYTES + FRAME_GAP;
 pub(crate) const STACK_BYTES: usize = FRAME_STRIDE * FRAMES_MAX + FRAME_GAP;
+/// The same for a run without tail calls.
+pub(crate) const STACK_BYTES_ONE: usize = FRAME_STRIDE * FRAMES + FRAME_GAP;
 
 /// A range of addresses that may be accessed directly: `offset < limits[w]` for an access of `1 << w` bytes.
 #[derive(Clone, Copy, Default)]

@@ -130,6 +130,8 @@ pub struct Program {
     pub(crate) flat_writable: bool,
     /// Whether it may follow pointers between the kernel's structures, of which null ones read as 0.
     pub(crate) kernel_pointers: bool,
+    /// Whether it has an instruction that calls `bpf_tail_call`.
+    pub(crate) tail_calls: bool,
     pub(crate) poisons: Box<[(usize, String)]>,
 }
 

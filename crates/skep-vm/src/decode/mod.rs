@@ -203,6 +203,7 @@ pub(crate) fn decode(image: Image) -> Result<Program, LoadError> {
             .iter()
             .any(|field| field.write != Access::Denied)
     });
+    let tail_calls = ops.iter().any(|op| op.code == Code::TailCall);
     Ok(Program {
         name: Arc::from(&*image.name),
         ops: ops.into(),
@@ -215,6 +216,7 @@ pub(crate) fn decode(image: Image) -> Result<Program, LoadError> {
         context: image.layout.map(ContextIndex::new).unwrap_or_default(),
         flat_writable,
         kernel_pointers,
+        tail_calls,
         poisons: image.poisons.into(),
     })
 }
