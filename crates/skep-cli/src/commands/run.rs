@@ -19,7 +19,6 @@ use skep::engine::embedded::hook::Source;
 use skep::engine::embedded::hook::process::{Launch, Observer, Outcome, Stop, Target};
 use skep::events::Schema;
 use skep::maps::Map;
-use skep::spec::map::MapType;
 use skep::vm::program::Limits;
 use skep::{Embedded, Link, Object, ObjectSpec};
 
@@ -166,18 +165,7 @@ pub fn run(args: &RunArgs, json: bool) -> Result<u8, Failure> {
         ));
     }
 
-    let more_types = |len: usize| {
-        let wanted = |name: &str, size: u64| {
-            Schema::is_event_name(name)
-                && usize::try_from(size)
-                    .is_ok_and(|size| (size..size.saturating_add(8)).contains(&len))
-        };
-        let (types, found) = skep::obj::dwarf::structs(&bytes, &wanted)?;
-        let types = Arc::new(types);
-        let best = Schema::guess(&types, len).map(|schema| schema.id());
-        Some((types, best.or_else(|| found.first().copied())?))
-    };
-    let mut events = Events::new(json, Box::new(more_types));
+    let mut events = open::events(json, &bytes);
     for choice in &args.event {
         let (map, name) = choice
             .split_once('=')
@@ -191,13 +179,7 @@ pub fn run(args: &RunArgs, json: bool) -> Result<u8, Failure> {
         })?)),
         None => Box::new(io::LineWriter::new(io::stdout())),
     };
-    let is_buffer = |map: &&Map| {
-        matches!(
-            map.def().map_type,
-            MapType::Ringbuf | MapType::PerfEventArray
-        )
-    };
-    let buffers = object.maps().iter().filter(is_buffer).cloned().collect();
+    let buffers = open::buffers(&object);
     let screen = Rc::new(RefCell::new(Screen {
         out,
         events,

@@ -72,7 +72,7 @@ pub enum EngineName {
 
 /// Runs the command; answers the exit code.
 pub fn run(args: &TestRunArgs, json: bool) -> Result<u8, Failure> {
-    let (mut spec, _) = open::object(&args.file, args.legacy_maps)?;
+    let (mut spec, bytes) = open::object(&args.file, args.legacy_maps)?;
     open::set_globals(&mut spec, &args.global)?;
     let name = match &args.program {
         Some(name) => name.clone(),
@@ -177,8 +177,21 @@ pub fn run(args: &TestRunArgs, json: bool) -> Result<u8, Failure> {
         args.no_maps,
         args.save_maps.is_some(),
     );
+    let mut events = open::events(json, &bytes);
+    let mut shown = written;
+    for map in open::buffers(&object) {
+        let drained = map.drain(|record| {
+            if shown.is_ok() {
+                shown = events.show(&map, record, &mut text);
+            }
+        });
+        // An engine that cannot read this kind of buffer says so; the run itself is no failure.
+        if let Err(error) = drained {
+            eprintln!("skep: {error}");
+        }
+    }
     let shown =
-        written.and_then(|()| maps::show_chosen(&saved, &args.map, args.no_maps, json, &mut text));
+        shown.and_then(|()| maps::show_chosen(&saved, &args.map, args.no_maps, json, &mut text));
     shown.map_err(|error| Failure::system(error.to_string()))?;
     output::print_bytes(&text)?;
     if let Some(path) = &args.save_maps {

@@ -12,7 +12,7 @@ use skep_btf::{Btf, Kind, TypeId};
 use skep_linux::map::{MapTypes, possible_cpus};
 use skep_linux::program::{ProgramTypes, load_btf};
 use skep_linux::syscall::Syscall;
-use skep_linux::{Kernel as KernelDoor, Map as LinuxMap, Program as LinuxProgram, TestRun};
+use skep_linux::{Kernel as KernelDoor, Map as LinuxMap, Program as LinuxProgram, Ring, TestRun};
 use skep_obj::{LinkedProgram, MapSpec};
 use skep_spec::errno::Errno;
 use skep_spec::map::{MapDef, MapType};
@@ -263,6 +263,7 @@ impl Engine for Kernel {
         Ok(Arc::new(KernelMap {
             door: self.inner.door.clone(),
             map,
+            ring: Mutex::default(),
         }))
     }
 
@@ -432,6 +433,8 @@ impl LoadedProgram for KernelProgram {
 struct KernelMap {
     door: Arc<dyn Syscall>,
     map: LinuxMap,
+    /// The pages of a ring buffer, once someone reads it.
+    ring: Mutex<Option<Ring>>,
 }
 
 impl MapOps for KernelMap {
@@ -475,8 +478,16 @@ impl MapOps for KernelMap {
         self.map.freeze(self.door.as_ref())
     }
 
-    fn drain(&self, _visit: &mut dyn FnMut(Record<'_>)) -> std::result::Result<usize, Errno> {
-        Err(Errno::EOPNOTSUPP)
+    fn drain(&self, visit: &mut dyn FnMut(Record<'_>)) -> std::result::Result<usize, Errno> {
+        if self.map.def().map_type != MapType::Ringbuf {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let ring = match &mut *ring {
+            Some(ring) => ring,
+            empty => empty.insert(Ring::open(&self.map)?),
+        };
+        Ok(ring.drain(&mut |bytes| visit(Record { cpu: 0, bytes })))
     }
 
     fn lost(&self) -> u64 {
