@@ -362,7 +362,8 @@ impl Walk<'_> {
                     return Err(BtfError::malformed(SECTION, place + 8, why));
                 }
             }
-            Kind::Enum | Kind::Enum64 if !matches!(size, 1 | 2 | 4 | 8) => {
+            // `enum e;`, which is named before its values are known, has no bytes.
+            Kind::Enum | Kind::Enum64 if !matches!(size, 0 | 1 | 2 | 4 | 8) => {
                 return Err(BtfError::malformed(
                     SECTION,
                     place + 8,
