@@ -51,6 +51,7 @@ struct Decoder<'a> {
 
 impl<'a> Decoder<'a> {
     fn decode(&mut self, id: TypeId, bytes: &[u8], depth: usize) -> Value {
+        let address = self.is_address(id);
         let Some((id, ty)) = self
             .btf
             .resolved(id)
@@ -82,12 +83,29 @@ impl<'a> Decoder<'a> {
             _ => match self.btf.size_of(id) {
                 Ok(size) if bytes.len() < size as usize => Value::Missing,
                 Ok(size) => match number(&bytes[..size as usize], self.btf.endian()) {
+                    Some(raw) if address => Value::Ptr(raw as u64),
                     Some(raw) => scalar(&ty, raw, size * 8),
                     None => Value::Bytes(bytes[..size as usize].to_vec()),
                 },
                 Err(_) => Value::Bytes(bytes.to_vec()),
             },
         }
+    }
+
+    /// Whether a number's type says that it is an address: `uintptr_t`, whatever it stands for.
+    fn is_address(&self, mut id: TypeId) -> bool {
+        for _ in 0..DEPTH_MAX {
+            match self.btf.ty(id) {
+                Ok(Ty::Typedef { name, .. }) if name == "uintptr_t" => return true,
+                Ok(
+                    Ty::Typedef { target, .. }
+                    | Ty::Const { target, .. }
+                    | Ty::Volatile { target, .. },
+                ) => id = target,
+                _ => return false,
+            }
+        }
+        false
     }
 
     fn members(

@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(Ok(code)) => code,
         Ok(Err(failure)) => {
-            eprintln!("skep: {}", failure.text);
+            eprintln!("skep: {}", output::value::message(&failure.text));
             failure.exit.into()
         }
         Err(_) => Exit::Bug.into(),

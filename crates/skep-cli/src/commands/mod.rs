@@ -13,15 +13,33 @@ pub mod test_run;
 
 use crate::exit::Failure;
 
+/// No object, type collection or packet is larger; a device that never ends is.
+const FILE_MAX: u64 = 256 << 20;
+
 /// Reads a file; `-` is standard input.
 pub fn read_file(path: &str) -> Result<Vec<u8>, Failure> {
-    let read = if path == "-" {
-        let mut bytes = Vec::new();
-        std::io::Read::read_to_end(&mut std::io::stdin().lock(), &mut bytes).map(|_| bytes)
+    use std::io::Read as _;
+    let failed = |e: std::io::Error| Failure::system(format!("{path}: {e}"));
+    let mut bytes = Vec::new();
+    if path == "-" {
+        let input = std::io::stdin().lock();
+        input.take(FILE_MAX + 1).read_to_end(&mut bytes)
     } else {
-        std::fs::read(path)
-    };
-    read.map_err(|e| Failure::system(format!("{path}: {e}")))
+        let file = std::fs::File::open(path).map_err(failed)?;
+        let about = file.metadata().map_err(failed)?;
+        if about.is_file() && about.len() <= FILE_MAX {
+            bytes.reserve_exact(about.len() as usize + 1);
+        }
+        file.take(FILE_MAX + 1).read_to_end(&mut bytes)
+    }
+    .map_err(failed)?;
+    if bytes.len() as u64 > FILE_MAX {
+        return Err(Failure::system(format!(
+            "{path}: larger than {} MiB, which is no input of this command",
+            FILE_MAX >> 20
+        )));
+    }
+    Ok(bytes)
 }
 
 /// Reads an object: ELF or text.

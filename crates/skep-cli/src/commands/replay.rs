@@ -5,10 +5,13 @@
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Read, Write};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
 use skep::engine::embedded::hook::packet::{
     PacketOutcome, PcapngWriter, Reader, Report, Verdict, Wire, Wires,
@@ -31,8 +34,8 @@ pub fn run(
 ) -> Result<u8, Failure> {
     let mut bytes_in = 0;
     let mut wires = match &args.pcap {
-        Some(path) => Wires::single(open(path, &mut bytes_in)?),
-        None => named_wires(&args.wire, &mut bytes_in)?,
+        Some(path) => Wires::single(open(path, &mut bytes_in, ended)?),
+        None => named_wires(&args.wire, &mut bytes_in, ended)?,
     };
     let env = PacketEnv {
         env: DefaultEnv::new(),
@@ -58,6 +61,7 @@ pub fn run(
     let mut replay = engine.replay(&env, &stop)?;
     let kinds = replay.hook.verdicts();
     if let Some(path) = &args.write {
+        not_an_input(path, args.pcap.as_deref().into_iter())?;
         replay.record = Some(PcapngWriter::new(create(path)?, "skep"));
     }
     replay.progress = Some(&mut show_progress);
@@ -94,6 +98,8 @@ pub fn run(
     say_what_went_wrong(&report);
     Ok(if report.trapped > 0 {
         Exit::Rejected as u8
+    } else if report.unfit > 0 && report.unfit == report.packets {
+        Exit::NotSupported as u8
     } else if report.broken.is_empty() {
         0
     } else {
@@ -128,12 +134,105 @@ impl Env for PacketEnv<'_, '_> {
 
 type Input = Reader<Box<dyn Read>>;
 
-fn open(path: &Path, bytes_in: &mut u64) -> Result<Input, Failure> {
+fn open(path: &Path, bytes_in: &mut u64, ended: &Ended) -> Result<Input, Failure> {
     let cannot = |why: String| Failure::system(format!("cannot read {}: {why}", path.display()));
-    let file = File::open(path).map_err(|error| cannot(error.to_string()))?;
-    *bytes_in += file.metadata().map_or(0, |about| about.len());
-    let input: Box<dyn Read> = Box::new(file);
+    let input: Box<dyn Read> = if path == Path::new("-") {
+        Box::new(Live::start(Box::new(io::stdin()), ended).map_err(|e| cannot(e.to_string()))?)
+    } else {
+        let file = File::open(path).map_err(|error| cannot(error.to_string()))?;
+        let about = file.metadata().map_err(|error| cannot(error.to_string()))?;
+        *bytes_in += about.len();
+        if about.is_file() || about.is_dir() {
+            Box::new(file)
+        } else {
+            Box::new(Live::start(Box::new(file), ended).map_err(|e| cannot(e.to_string()))?)
+        }
+    };
     Reader::new(input).map_err(|error| cannot(error.to_string()))
+}
+
+/// A pipe or terminal, which may have nothing to give for long: a thread of its own reads it, so that the run can end.
+struct Live {
+    chunks: Receiver<io::Result<Vec<u8>>>,
+    chunk: Vec<u8>,
+    used: usize,
+    ended: Arc<AtomicBool>,
+}
+
+/// How long the end of a run may go unnoticed.
+const LOOK: Duration = Duration::from_millis(100);
+
+impl Live {
+    fn start(mut from: Box<dyn Read + Send>, ended: &Ended) -> io::Result<Live> {
+        let (sender, chunks) = std::sync::mpsc::sync_channel(4);
+        let read = move || {
+            loop {
+                let mut chunk = vec![0; 64 << 10];
+                let got = match from.read(&mut chunk) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    got => got,
+                };
+                let last = !matches!(got, Ok(1..));
+                let got = got.map(|len| {
+                    chunk.truncate(len);
+                    chunk
+                });
+                if sender.send(got).is_err() || last {
+                    return;
+                }
+            }
+        };
+        std::thread::Builder::new()
+            .name("skep-input".to_owned())
+            .spawn(read)?;
+        Ok(Live {
+            chunks,
+            chunk: Vec::new(),
+            used: 0,
+            ended: ended.requested.clone(),
+        })
+    }
+}
+
+impl Read for Live {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        while self.used == self.chunk.len() {
+            match self.chunks.recv_timeout(LOOK) {
+                Ok(chunk) => (self.chunk, self.used) = (chunk?, 0),
+                Err(RecvTimeoutError::Timeout) if !self.ended.load(Ordering::Relaxed) => continue,
+                Err(_) => return Ok(0),
+            }
+            if self.chunk.is_empty() {
+                return Ok(0);
+            }
+        }
+        let rest = self.chunk.get(self.used..).unwrap_or_default();
+        let len = rest.len().min(out.len());
+        out[..len].copy_from_slice(&rest[..len]);
+        self.used += len;
+        Ok(len)
+    }
+}
+
+/// Creating an output empties it: it must not be one of the files that are to be read.
+fn not_an_input<'p>(
+    output: &Path,
+    mut inputs: impl Iterator<Item = &'p Path>,
+) -> Result<(), Failure> {
+    let place = |path: &Path| {
+        let about = std::fs::metadata(path).ok().filter(|about| about.is_file());
+        about.map(|about| (about.dev(), about.ino()))
+    };
+    let Some(out) = place(output) else {
+        return Ok(());
+    };
+    match inputs.find(|input| place(input) == Some(out)) {
+        Some(_) => Err(Failure::usage(format!(
+            "{} is read and written: give the output another name",
+            output.display()
+        ))),
+        None => Ok(()),
+    }
 }
 
 fn create(path: &Path) -> Result<Box<dyn Write>, Failure> {
@@ -146,19 +245,34 @@ fn writing(path: &Path, error: &io::Error) -> Failure {
 }
 
 /// Wires from `NAME=IN[,OUT]`; IN may be empty for a wire that only takes packets.
-fn named_wires(choices: &[String], bytes_in: &mut u64) -> Result<Wires, Failure> {
+fn named_wires(choices: &[String], bytes_in: &mut u64, ended: &Ended) -> Result<Wires, Failure> {
     let mut wires = Wires::new();
+    let input_of = |choice: &'_ String| -> Option<PathBuf> {
+        let (_, files) = choice.split_once('=')?;
+        let input = files.split_once(',').map_or(files, |(input, _)| input);
+        (!input.is_empty()).then(|| PathBuf::from(input))
+    };
+    let inputs: Vec<PathBuf> = choices.iter().filter_map(input_of).collect();
+    let mut outputs: Vec<&Path> = Vec::new();
     for choice in choices {
         let (name, files) = choice
             .split_once('=')
             .ok_or_else(|| Failure::usage("--wire wants NAME=IN[,OUT]"))?;
+        if name.is_empty() {
+            return Err(Failure::usage(format!(
+                "--wire: `{choice}` has no name before the `=`"
+            )));
+        }
         let (input, output) = files.split_once(',').unwrap_or((files, ""));
         let mut wire = Wire::new(name, wires.free_ifindex());
         if !input.is_empty() {
-            wire = wire.with_input(open(Path::new(input), bytes_in)?);
+            wire = wire.with_input(open(Path::new(input), bytes_in, ended)?);
         }
         if !output.is_empty() {
             let path = Path::new(output);
+            not_an_input(path, inputs.iter().map(PathBuf::as_path))?;
+            not_an_input(path, outputs.iter().copied())?;
+            outputs.push(path);
             wire = wire.with_output(create(path)?);
         }
         if !wires.add(wire) {
@@ -166,6 +280,11 @@ fn named_wires(choices: &[String], bytes_in: &mut u64) -> Result<Wires, Failure>
                 "--wire: two wires are named {name}"
             )));
         }
+    }
+    if inputs.is_empty() {
+        return Err(Failure::usage(
+            "--wire: no wire has packets to receive; one needs NAME=IN",
+        ));
     }
     Ok(wires)
 }

@@ -39,13 +39,14 @@ pub struct RunArgs {
     #[arg(short, long, value_name = "NAME=VALUE")]
     pub global: Vec<String>,
     /// Follow a running process instead of starting a command.
-    #[arg(short, long, value_name = "PID", conflicts_with_all = ["pcap", "wire", "command"])]
+    #[arg(short, long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..),
+        allow_negative_numbers = true, conflicts_with_all = ["pcap", "wire", "command"])]
     pub pid: Option<i32>,
-    /// Feed the packets of a capture file (pcap or pcapng).
+    /// Feed the packets of a capture (pcap or pcapng): a file, a pipe, or `-` for standard input.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["wire", "command"])]
     pub pcap: Option<PathBuf>,
     /// Write the packets that pass to this file (pcapng).
-    #[arg(long, value_name = "FILE", requires = "pcap")]
+    #[arg(long, value_name = "FILE", requires = "pcap", conflicts_with_all = ["pid", "wire", "command"])]
     pub write: Option<PathBuf>,
     /// A named wire: packets in from IN, packets that leave by it out to OUT; may be repeated.
     #[arg(long, value_name = "NAME=IN[,OUT]", conflicts_with = "command")]
@@ -89,6 +90,8 @@ pub struct Screen<'a> {
     buffers: Vec<Map>,
     /// The first error of writing: the reader has gone.
     broken: Option<io::Error>,
+    /// Ends a run that has no purpose but its output.
+    give_up: Option<Box<dyn Fn()>>,
 }
 
 impl Screen<'_> {
@@ -113,6 +116,16 @@ impl Screen<'_> {
                     .get_or_insert_with(|| io::Error::other(error.to_string()));
             }
         }
+        self.notice();
+    }
+
+    /// Nobody reads any more: whoever only watches need not go on.
+    fn notice(&mut self) {
+        if self.broken.is_some()
+            && let Some(give_up) = self.give_up.take()
+        {
+            give_up();
+        }
     }
 
     pub fn print(&mut self, as_json: bool, text: &str) {
@@ -124,6 +137,7 @@ impl Screen<'_> {
         if let Err(error) = result {
             self.broken.get_or_insert(error);
         }
+        self.notice();
     }
 }
 
@@ -170,8 +184,15 @@ pub fn run(args: &RunArgs, json: bool) -> Result<u8, Failure> {
         let (map, name) = choice
             .split_once('=')
             .ok_or_else(|| Failure::usage("--event wants MAP=TYPE"))?;
-        object.map(map)?;
+        if !is_buffer(&object.map(map)?) {
+            return Err(Failure::usage(format!(
+                "--event: {map} is no ring or perf buffer, it has no events"
+            )));
+        }
         events.force(map, event_schema(&object, name)?);
+    }
+    for name in &args.map {
+        object.map(name)?;
     }
     let out: Box<dyn Write> = match &args.output {
         Some(path) => Box::new(BufWriter::new(File::create(path).map_err(|error| {
@@ -185,9 +206,17 @@ pub fn run(args: &RunArgs, json: bool) -> Result<u8, Failure> {
         events,
         buffers,
         broken: None,
+        give_up: None,
     }));
 
     let ended = Ended::watch(stop.clone(), interrupt, deadline)?;
+    if args.command.is_empty() && args.write.is_none() && args.wire.is_empty() {
+        let (requested, stop) = (ended.requested.clone(), stop.clone());
+        screen.borrow_mut().give_up = Some(Box::new(move || {
+            requested.store(true, Ordering::SeqCst);
+            stop.request();
+        }));
+    }
     let status = match wanted {
         Source::Packets => replay::run(args, &engine, &object, json, &screen, &ended)?,
         _ => processes(args, &engine, json, &screen, &stop)?,
@@ -213,6 +242,13 @@ pub fn run(args: &RunArgs, json: bool) -> Result<u8, Failure> {
         }
         _ => Ok(status),
     }
+}
+
+fn is_buffer(map: &Map) -> bool {
+    matches!(
+        map.def().map_type,
+        MapType::Ringbuf | MapType::PerfEventArray
+    )
 }
 
 /// Programs without events in this run are not loaded, and that is said.
@@ -445,15 +481,18 @@ fn duration(text: &str) -> Result<Duration, Failure> {
         .ok_or_else(|| Failure::usage(format!("--duration: `{text}` is no time: 10s, 500ms, 2m")))
 }
 
+/// How long a program may go on after the run was asked to end.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Whether the run shall end: a signal has come, or its time is over.
 pub struct Ended {
-    requested: Arc<AtomicBool>,
+    pub requested: Arc<AtomicBool>,
     deadline: Option<Instant>,
 }
 
 impl Ended {
-    /// Ends `stop` on SIGINT, SIGTERM, SIGHUP, or when the time is over; a second signal interrupts a program that does
-    /// not end by itself.
+    /// Ends `stop` on SIGINT, SIGTERM, SIGHUP, or when the time is over; a program that then does not end by itself
+    /// is interrupted, after a second or at a second signal.
     fn watch(
         stop: Stop,
         interrupt: Arc<AtomicBool>,
@@ -474,30 +513,32 @@ impl Ended {
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         let flag = requested.clone();
         let watch = move || {
-            let mut signals = 0;
+            let mut deadline = deadline;
+            let mut ending = false;
             loop {
                 let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-                if left == Some(Duration::ZERO) && signals == 0 {
-                    signals = 1;
-                    flag.store(true, Ordering::SeqCst);
-                    stop.request();
+                if left == Some(Duration::ZERO) {
+                    if ending {
+                        interrupt.store(true, Ordering::SeqCst);
+                        deadline = None;
+                    } else {
+                        ending = true;
+                        flag.store(true, Ordering::SeqCst);
+                        stop.request();
+                        deadline = Instant::now().checked_add(PATIENCE);
+                    }
+                    continue;
                 }
-                let wait = if signals == 0 {
-                    left.filter(|left| !left.is_zero())
-                } else {
-                    None
-                };
-                let _ = reader.set_read_timeout(wait);
+                let _ = reader.set_read_timeout(left);
                 let mut byte = [0];
                 match io::Read::read(&mut reader, &mut byte) {
                     Ok(0) => return,
                     Ok(_) => {
-                        signals += 1;
+                        let patience = if ending { Duration::ZERO } else { PATIENCE };
+                        ending = true;
                         flag.store(true, Ordering::SeqCst);
                         stop.request();
-                        if signals > 1 {
-                            interrupt.store(true, Ordering::SeqCst);
-                        }
+                        deadline = Instant::now().checked_add(patience);
                     }
                     Err(error)
                         if matches!(

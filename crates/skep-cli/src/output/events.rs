@@ -104,7 +104,7 @@ impl<'a> Events<'a> {
             let names: Vec<String> = buffer
                 .columns
                 .iter()
-                .map(|name| name.to_uppercase())
+                .map(|name| value::printable(&name.to_uppercase()))
                 .collect();
             row(out, &names, &buffer.widths, &members)?;
             self.shown = Some(map.name().to_owned());

@@ -13,7 +13,7 @@ pub mod value;
 
 /// Writes a result to standard output. A reader that has gone away (`| head`) is no failure.
 pub fn print(text: &str) -> Result<(), Failure> {
-    print_bytes(text.as_bytes())
+    print_bytes(value::lines(text).as_bytes())
 }
 
 /// As [`print()`], for results that are not text.

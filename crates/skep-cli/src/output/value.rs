@@ -18,7 +18,7 @@ pub fn cell(name: &str, value: &Value) -> String {
         },
         // Several strings in one member: arguments, mostly.
         Value::Str(text) => printable(&text.replace('\0', " ")),
-        Value::Enum(name, _) => name.clone(),
+        Value::Enum(name, _) => printable(name),
         other => printable(&other.to_string()),
     }
 }
@@ -37,28 +37,72 @@ fn is_result(name: &str) -> bool {
     .contains(&name)
 }
 
-/// Control characters escaped, so that no value breaks the table.
+/// Control characters escaped, so that no value breaks the table or steers the terminal.
 pub fn printable(text: &str) -> String {
-    if !text.contains(char::is_control) {
-        return text.to_owned();
-    }
-    text.chars()
-        .flat_map(|c| {
-            if c.is_control() {
-                c.escape_default().collect::<Vec<_>>()
-            } else {
-                vec![c]
-            }
-        })
-        .collect()
+    escaped(text, steers)
 }
 
-/// A JSON string.
+/// As [`printable`], for text of several lines.
+pub fn lines(text: &str) -> String {
+    escaped(text, |c| steers(c) && c != '\n' && c != '\t')
+}
+
+/// A message for people: as [`lines`], and none of them endless, whatever input it cites.
+pub fn message(text: &str) -> String {
+    let cut = |line: &str| match line.char_indices().nth(LINE_MAX) {
+        Some((end, _)) => format!("{}...", &line[..end]),
+        None => line.to_owned(),
+    };
+    lines(&text.split('\n').map(cut).collect::<Vec<_>>().join("\n"))
+}
+
+/// Characters of a message's line.
+const LINE_MAX: usize = 2000;
+
+/// Whether a terminal obeys a character instead of showing it: control characters, and those that turn the direction
+/// or end the line.
+fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+fn escaped(text: &str, which: impl Fn(char) -> bool) -> String {
+    if !text.contains(&which) {
+        return text.to_owned();
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if which(c) {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// A JSON string; what would steer a terminal is escaped.
 pub fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    json_safe(serde_json::Value::from(text).to_string())
+}
+
+fn json_safe(text: String) -> String {
+    if !text.contains(steers) {
+        return text;
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if steers(c) {
+            // All of them are of the basic plane.
+            out.push_str(&format!("\\u{:04x}", c as u32));
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 /// The value as JSON.
 pub fn json(value: &Value) -> String {
-    value.to_json()
+    json_safe(value.to_json())
 }
