@@ -96,7 +96,9 @@ impl<'a> Decoder<'a> {
     fn is_address(&self, mut id: TypeId) -> bool {
         for _ in 0..DEPTH_MAX {
             match self.btf.ty(id) {
-                Ok(Ty::Typedef { name, .. }) if name == "uintptr_t" => return true,
+                Ok(Ty::Typedef {
+                    name: "uintptr_t", ..
+                }) => return true,
                 Ok(
                     Ty::Typedef { target, .. }
                     | Ty::Const { target, .. }

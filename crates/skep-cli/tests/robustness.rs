@@ -16,7 +16,7 @@ const SPIN_XDP: &str =
 const PASS_XDP: &str =
     ".license \"GPL\"\n.section \"xdp\"\n.function pass\n    r0 = 0x2\n    exit\n";
 /// More events than its small buffer holds, and nobody reads while it runs.
-const FLOOD: &str = ".license \"GPL\"\n.map events {\n    type ringbuf\n    max_entries 4096\n}\n.section \"tracepoint/syscalls/sys_enter_openat\"\n.function flood\n    r6 = 0x64\nL0:\n    r1 = 0xfff\n    *(u64 *)(r10 - 0x8) = r1\n    r1 = map events ll\n    r2 = r10\n    r2 += -0x8\n    r3 = 0x8\n    r4 = 0x0\n    call bpf_ringbuf_output\n    r1 = map events ll\n    r2 = r10\n    r2 += -0x8\n    r3 = 0x8\n    r4 = 0x0\n    call bpf_ringbuf_output\n    r6 += -0x1\n    r1 = 0x400\n    if r6 != 0x0 goto L0\n    r0 = 0x0\n    exit\n";
+const FLOOD: &str = ".license \"GPL\"\n.map events {\n    type ringbuf\n    max_entries 4096\n}\n.section \"tracepoint/syscalls/sys_enter_openat\"\n.function flood\n    r6 = 0x3e8\nL0:\n    r1 = 0xfff\n    *(u64 *)(r10 - 0x8) = r1\n    r1 = map events ll\n    r2 = r10\n    r2 += -0x8\n    r3 = 0x8\n    r4 = 0x0\n    call bpf_ringbuf_output\n    r1 = map events ll\n    r2 = r10\n    r2 += -0x8\n    r3 = 0x8\n    r4 = 0x0\n    call bpf_ringbuf_output\n    r6 += -0x1\n    if r6 != 0x0 goto L0\n    r0 = 0x0\n    exit\n";
 
 struct Folder(PathBuf);
 
@@ -349,6 +349,12 @@ fn commands_and_processes_that_are_not_there() {
     fails(&["run", "/", "--", "true"], 4, "directory");
     fails(&["run", "/nonexistent", "--", "true"], 4, "/nonexistent");
     fails(&["inspect", "/dev/zero"], 4, "larger than");
+
+    let source = folder.file("kept.s", PASS_XDP);
+    fails(&["asm", &source, "-o", &source], 2, "read and written");
+    assert_eq!(std::fs::read_to_string(&source).expect("it"), PASS_XDP);
+    let ctx = "{\"ingress_ifindex\":4294967296}";
+    fails(&["test-run", &source, "--ctx", ctx], 2, "does not fit");
 }
 
 #[test]

@@ -107,3 +107,17 @@ fn broken_types_end() {
     assert!(text.contains(".x = "));
     assert_eq!(format(&btf, TypeId(77), &[0xab, 1]).to_string(), "ab01");
 }
+
+#[test]
+fn an_address_by_its_types_name_reads_as_one() {
+    let mut b = Builder::new();
+    let long = b.add_int("unsigned long", 8, Encoding::UNSIGNED);
+    let address = b.add_typedef("uintptr_t", long);
+    let own = b.add_typedef("where_t", address);
+    let btf = b.into_btf().unwrap();
+    let bytes = u64::to_le_bytes(0xffff_8880_1234_5678);
+    assert_eq!(format(&btf, own, &bytes).to_string(), "0xffff888012345678");
+    // A number stays a number, exactly.
+    let number = format(&btf, long, &u64::MAX.to_le_bytes());
+    assert_eq!(number.to_json(), "18446744073709551615");
+}

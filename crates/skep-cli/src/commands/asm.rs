@@ -49,6 +49,8 @@ impl Asm {
         if path == "-" {
             return output::print_bytes(&bytes);
         }
+        let input = std::path::Path::new(&self.file);
+        super::not_an_input(path.as_ref(), std::iter::once(input))?;
         std::fs::write(&path, bytes).map_err(|e| Failure::system(format!("{path}: {e}")))
     }
 }

@@ -11,6 +11,10 @@ mod replay;
 pub mod run;
 pub mod test_run;
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
 use crate::exit::Failure;
 
 /// No object, type collection or packet is larger; a device that never ends is.
@@ -25,7 +29,7 @@ pub fn read_file(path: &str) -> Result<Vec<u8>, Failure> {
         let input = std::io::stdin().lock();
         input.take(FILE_MAX + 1).read_to_end(&mut bytes)
     } else {
-        let file = std::fs::File::open(path).map_err(failed)?;
+        let file = fs::File::open(path).map_err(failed)?;
         let about = file.metadata().map_err(failed)?;
         if about.is_file() && about.len() <= FILE_MAX {
             bytes.reserve_exact(about.len() as usize + 1);
@@ -40,6 +44,27 @@ pub fn read_file(path: &str) -> Result<Vec<u8>, Failure> {
         )));
     }
     Ok(bytes)
+}
+
+/// Creating an output empties it: it must not be one of the files that are to be read.
+pub fn not_an_input<'p>(
+    output: &Path,
+    mut inputs: impl Iterator<Item = &'p Path>,
+) -> Result<(), Failure> {
+    let place = |path: &Path| {
+        let about = fs::metadata(path).ok().filter(|about| about.is_file());
+        about.map(|about| (about.dev(), about.ino()))
+    };
+    let Some(out) = place(output) else {
+        return Ok(());
+    };
+    match inputs.find(|input| place(input) == Some(out)) {
+        Some(_) => Err(Failure::usage(format!(
+            "{} is read and written: give the output another name",
+            output.display()
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// Reads an object: ELF or text.

@@ -5,7 +5,6 @@
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Read, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,6 +18,7 @@ use skep::engine::embedded::hook::packet::{
 use skep::vm::env::{Clock, Current, DefaultEnv, Env};
 use skep::{Embedded, Object};
 
+use crate::commands::not_an_input;
 use crate::commands::run::{Ended, RunArgs, Screen};
 use crate::exit::{Exit, Failure};
 use crate::output::value::quoted;
@@ -211,27 +211,6 @@ impl Read for Live {
         out[..len].copy_from_slice(&rest[..len]);
         self.used += len;
         Ok(len)
-    }
-}
-
-/// Creating an output empties it: it must not be one of the files that are to be read.
-fn not_an_input<'p>(
-    output: &Path,
-    mut inputs: impl Iterator<Item = &'p Path>,
-) -> Result<(), Failure> {
-    let place = |path: &Path| {
-        let about = std::fs::metadata(path).ok().filter(|about| about.is_file());
-        about.map(|about| (about.dev(), about.ino()))
-    };
-    let Some(out) = place(output) else {
-        return Ok(());
-    };
-    match inputs.find(|input| place(input) == Some(out)) {
-        Some(_) => Err(Failure::usage(format!(
-            "{} is read and written: give the output another name",
-            output.display()
-        ))),
-        None => Ok(()),
     }
 }
 

@@ -291,6 +291,17 @@ fn context_bytes(text: &str, layout: Option<&'static ContextLayout>) -> Result<V
         let number =
             number.ok_or_else(|| wrong(format!("the value of `{name}` is no whole number")))?;
         let size = (field.size as usize).min(8);
+        // A negative number fits where its sign does.
+        let left_out = if value.is_i64() && !value.is_u64() {
+            (number as i64) >> (size * 8 - 1) != -1
+        } else {
+            size < 8 && number >> (size * 8) != 0
+        };
+        if left_out {
+            return Err(wrong(format!(
+                "{value} does not fit in the {size} bytes of `{name}`"
+            )));
+        }
         let place = &mut bytes[field.offset as usize..field.offset as usize + size];
         place.copy_from_slice(&number.to_le_bytes()[..size]);
     }
