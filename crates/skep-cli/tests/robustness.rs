@@ -358,6 +358,17 @@ fn commands_and_processes_that_are_not_there() {
 }
 
 #[test]
+fn an_array_without_end_is_shown_in_part() {
+    let folder = Folder::new("array");
+    let map = ".license \"GPL\"\n.map big {\n    type array\n    key u32\n    value u64\n    max_entries 268435456\n}\n.section \"xdp\"\n.function pass\n    r1 = map big ll\n    r0 = 0x2\n    exit\n";
+    let object = folder.file("big.s", map);
+    let packets = folder.file("in.pcap", capture(1, 1));
+    let output = run(&["run", &object, "--pcap", &packets, "-m", "big"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(shown(&output).contains("only the first"), "{output:?}");
+}
+
+#[test]
 fn endings_of_the_command_are_passed_on() {
     for (script, code) in [
         ("exit 42", 42),

@@ -184,7 +184,11 @@ pub fn run(args: &RunArgs, json: bool) -> Result<u8, Failure> {
         let (map, name) = choice
             .split_once('=')
             .ok_or_else(|| Failure::usage("--event wants MAP=TYPE"))?;
-        if !is_buffer(&object.map(map)?) {
+        object.map(map)?;
+        if !open::buffers(&object)
+            .iter()
+            .any(|buffer| buffer.name() == map)
+        {
             return Err(Failure::usage(format!(
                 "--event: {map} is no ring or perf buffer, it has no events"
             )));
@@ -242,13 +246,6 @@ pub fn run(args: &RunArgs, json: bool) -> Result<u8, Failure> {
         }
         _ => Ok(status),
     }
-}
-
-fn is_buffer(map: &Map) -> bool {
-    matches!(
-        map.def().map_type,
-        MapType::Ringbuf | MapType::PerfEventArray
-    )
 }
 
 /// Programs without events in this run are not loaded, and that is said.

@@ -23,6 +23,9 @@ use crate::exit::Failure;
 const FORMAT: &str = "skep-maps";
 const VERSION: u64 = 1;
 
+/// More elements nobody reads, and an array may have billions.
+const ELEMENTS_MAX: usize = 1 << 20;
+
 /// The kinds of maps by the names that the file gives them.
 const KINDS: [(MapKind, &str); 8] = [
     (MapKind::Ordinary, "map"),
@@ -75,7 +78,13 @@ impl SavedMap {
         if !has_elements(saved.def.map_type) {
             return saved;
         }
-        for entry in map.entries() {
+        for (index, entry) in map.entries().enumerate() {
+            if index == ELEMENTS_MAX {
+                saved.error = Some(format!(
+                    "only the first {ELEMENTS_MAX} elements were looked at"
+                ));
+                break;
+            }
             match entry {
                 Ok((_, value)) if saved.is_array() && value.iter().all(|&byte| byte == 0) => {
                     saved.zero_elements += 1
