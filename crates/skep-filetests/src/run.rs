@@ -101,15 +101,8 @@ fn answer(text: &str, case: &Case, target: &Target) -> Outcome {
         let mut spec = ObjectSpec::parse(text.as_bytes())?;
         let first = || spec.programs().first().map(|program| program.name.clone());
         let name = case.program.clone().or_else(first).unwrap_or_default();
-        // The others stay out, so that what is wrong with them is theirs alone; those in a program array must be there.
-        let has_slots = spec
-            .object()
-            .maps
-            .iter()
-            .any(|map| matches!(map.initial, skep::obj::InitialContents::Slots(_)));
-        if !has_slots {
-            spec.select(&[&name])?;
-        }
+        // The others stay out, so that what is wrong with them is theirs alone.
+        spec.select(&[&name])?;
         let object = spec.load_on(&engine)?;
         let program = object.program(&name)?;
         let input = RunInput {

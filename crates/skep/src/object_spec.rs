@@ -2,7 +2,12 @@
 //!
 //! Invariant: nothing here makes a system call; loading works on a copy, so that one spec can be loaded many times.
 
-use skep_obj::{Object as ObjectData, ParseOptions, ProgramSpec};
+use std::collections::HashSet;
+
+use skep_obj::{
+    FnIdx, InitialContents, Object as ObjectData, ParseOptions, ProgramSpec, RelocTarget,
+    SlotTarget,
+};
 
 use crate::engine::Engine;
 use crate::error::{ErrorKind, Result};
@@ -69,15 +74,65 @@ impl ObjectSpec {
             .collect()
     }
 
-    /// Loads only the programs of these names.
+    /// Loads only the programs of these names, and those that they can tail-call through the initial slots of their maps.
     pub fn select(&mut self, names: &[impl AsRef<str>]) -> Result<()> {
+        // Programs that the object leaves out (`SEC("?xdp")`) come in by their own name only.
+        let mut usual = HashSet::new();
         for program in &mut self.object.programs {
-            program.autoload = false;
+            if std::mem::take(&mut program.autoload) {
+                usual.insert(program.function);
+            }
         }
         for name in names {
             self.program(name.as_ref())?.autoload = true;
         }
+        let reached = self.reached();
+        for program in &mut self.object.programs {
+            program.autoload |=
+                reached.contains(&program.function) && usual.contains(&program.function);
+        }
         Ok(())
+    }
+
+    /// The functions that the programs to be loaded reach by calls and by the slots of program arrays.
+    fn reached(&self) -> HashSet<FnIdx> {
+        let first = self.object.programs.iter().filter(|p| p.autoload);
+        let mut open: Vec<FnIdx> = first.map(|p| p.function).collect();
+        let mut seen: HashSet<FnIdx> = open.iter().copied().collect();
+        let mut maps_seen = HashSet::new();
+        while let Some(index) = open.pop() {
+            let Some(function) = self.object.functions.get(index.0) else {
+                continue;
+            };
+            let mut maps = Vec::new();
+            for reloc in &function.relocs {
+                match reloc.target {
+                    RelocTarget::Call(to) | RelocTarget::FuncAddr(to) if seen.insert(to) => {
+                        open.push(to)
+                    }
+                    RelocTarget::Map(map) => maps.push(map),
+                    _ => {}
+                }
+            }
+            while let Some(map) = maps.pop() {
+                let spec = self
+                    .object
+                    .maps
+                    .get(map.0)
+                    .filter(|_| maps_seen.insert(map));
+                let Some(InitialContents::Slots(slots)) = spec.map(|spec| &spec.initial) else {
+                    continue;
+                };
+                for (_, target) in slots {
+                    match *target {
+                        SlotTarget::Map(inner) => maps.push(inner),
+                        SlotTarget::Program(to) if seen.insert(to) => open.push(to),
+                        SlotTarget::Program(_) => {}
+                    }
+                }
+            }
+        }
+        seen
     }
 
     /// A global variable, to set before loading.

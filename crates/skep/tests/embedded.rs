@@ -275,3 +275,55 @@ fn contexts_and_packet_headers_answer_core() {
     let ints = types.find_all("int");
     assert_eq!(ints.len(), 1, "one `int`: {ints:?}");
 }
+
+const TAILS: &str = r#"
+.license "GPL"
+.map tails {
+    type prog_array
+    key u32
+    value u32
+    max_entries 2
+    [1] = second
+}
+.section "xdp"
+.function first
+    r2 = map tails ll
+    r3 = 1
+    call bpf_tail_call
+    r0 = 1
+    exit
+.section "xdp"
+.function second
+    r0 = 2
+    exit
+.section "xdp"
+.function third
+    r0 = 3
+    exit
+"#;
+
+#[test]
+fn a_chosen_program_brings_what_it_tail_calls() {
+    let mut chosen = spec(TAILS);
+    chosen.select(&["first"]).expect("it is there");
+    let object = chosen.load(&Embedded::new()).expect("it loads");
+    let names: Vec<&str> = object.programs().iter().map(|p| p.name()).collect();
+    assert_eq!(names, ["first", "second"]);
+    let program = object.program("first").expect("the program");
+    let output = program.run_once(&RunInput::default()).expect("it runs");
+    assert_eq!(output.retval, 2);
+
+    let mut alone = spec(TAILS);
+    alone.select(&["second"]).expect("it is there");
+    let object = alone.load(&Embedded::new()).expect("it loads");
+    assert_eq!(object.programs().len(), 1);
+
+    // What the object itself leaves out stays out: its slot is empty.
+    let mut left_out = spec(TAILS);
+    left_out.program("second").expect("it is there").autoload = false;
+    left_out.select(&["first"]).expect("it is there");
+    let object = left_out.load(&Embedded::new()).expect("it loads");
+    let program = object.program("first").expect("the program");
+    let output = program.run_once(&RunInput::default()).expect("it runs");
+    assert_eq!(output.retval, 1);
+}

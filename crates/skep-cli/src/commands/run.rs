@@ -172,7 +172,7 @@ pub fn run(args: &RunArgs, json: bool) -> Result<u8, Failure> {
     }
     let engine = builder.build();
     let object = spec.load(&engine)?;
-    let links = attach(&object)?;
+    let links = attach(&object, &args.program)?;
     if links.is_empty() {
         return Err(Failure::usage(
             "none of the object's programs could be attached",
@@ -317,7 +317,8 @@ fn leave_out(spec: &mut ObjectSpec, wanted: Source) -> Result<(), Failure> {
     Ok(())
 }
 
-fn attach(object: &Object) -> Result<Vec<Box<dyn Link>>, Failure> {
+/// Attaches the programs that have events of their own; of those chosen by name, not what they tail-call.
+fn attach(object: &Object, chosen: &[String]) -> Result<Vec<Box<dyn Link>>, Failure> {
     let mut links = Vec::new();
     for program in object.programs() {
         let spec = program.spec();
@@ -327,7 +328,8 @@ fn attach(object: &Object) -> Result<Vec<Box<dyn Link>>, Failure> {
             spec.attach_to.as_deref(),
         )
         .map_err(skep::Error::from)?;
-        if hook.source() != Source::Nothing {
+        let is_chosen = chosen.is_empty() || chosen.iter().any(|name| name == program.name());
+        if is_chosen && hook.source() != Source::Nothing {
             links.push(program.attach(skep::attach::Attach::Auto)?);
         }
     }

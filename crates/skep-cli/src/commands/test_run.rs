@@ -92,15 +92,7 @@ pub fn run(args: &TestRunArgs, json: bool) -> Result<u8, Failure> {
             first
         }
     };
-    // Programs of a tail call's slots must be there too; they keep what the object says of them.
-    spec.program(&name)?.autoload = true;
-    let tails = spec.object().maps.iter().any(|map| {
-        matches!(&map.initial, skep::obj::InitialContents::Slots(slots)
-        if slots.iter().any(|(_, target)| matches!(target, skep::obj::SlotTarget::Program(_))))
-    });
-    if !tails {
-        spec.select(&[&name])?;
-    }
+    spec.select(&[&name])?;
     let engine: Arc<dyn Engine> = match args.engine {
         EngineName::Embedded => {
             let limits = Limits {

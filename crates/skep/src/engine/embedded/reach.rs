@@ -197,7 +197,8 @@ impl Analysis<'_> {
             MODE_MEMSX => true,
             _ => return Value::Anything,
         };
-        let Ok(at) = u64::try_from(offset + i64::from(insn.off)) else {
+        let at = offset.checked_add(i64::from(insn.off));
+        let Some(at) = at.and_then(|at| u64::try_from(at).ok()) else {
             return Value::Anything;
         };
         match (self.frozen)(map, at, width) {

@@ -111,3 +111,33 @@ fn hostile_jumps_and_registers_do_not_panic() {
     assert_eq!(reachable(&program, &|_, _, _| None), [true, true]);
     assert!(reachable(&[], &|_, _, _| None).is_empty());
 }
+
+#[test]
+fn offsets_beyond_all_numbers_are_no_place() {
+    // r1 = &map0[0] + i64::MAX, then a load 4 behind it.
+    let insns = [
+        insn(0x18, 1, 2, 0, 0),
+        insn(0x00, 0, 0, 0, 0),
+        insn(0x18, 2, 0, 0, -1),
+        insn(0x00, 0, 0, 0, i32::MAX),
+        insn(0x0f, 1, 2, 0, 0),
+        insn(0x71, 1, 1, 4, 0),
+        exit(),
+    ];
+    let marks = reachable(&insns, &|_, _, _| panic!("no such place is asked for"));
+    assert_eq!(marks, [true; 7]);
+}
+
+#[test]
+fn the_time_grows_with_the_program() {
+    // 200 000 conditional jumps back and forth over registers that change all the time.
+    let mut insns = Vec::new();
+    for at in 0..100_000 {
+        insns.push(insn(0x07, (at % 10) as u8, 0, 0, at));
+        insns.push(insn(0x15, 1, 0, if at > 3 { -5 } else { 0 }, at));
+    }
+    insns.push(exit());
+    let start = std::time::Instant::now();
+    assert!(reachable(&insns, &|_, _, _| None).iter().all(|&mark| mark));
+    assert!(start.elapsed() < std::time::Duration::from_secs(20));
+}
