@@ -19,8 +19,9 @@ use skep::engine::embedded::hook::Source;
 use skep::engine::embedded::hook::process::{Launch, Observer, Outcome, Stop, Target};
 use skep::events::Schema;
 use skep::maps::Map;
+use skep::obj::{InitialContents, SlotTarget};
 use skep::vm::program::Limits;
-use skep::{Embedded, Link, Object, ObjectSpec};
+use skep::{Embedded, Link, Object, ObjectSpec, Program};
 
 use crate::commands::{open, replay};
 use crate::exit::{Exit, Failure};
@@ -320,6 +321,16 @@ fn leave_out(spec: &mut ObjectSpec, wanted: Source) -> Result<(), Failure> {
 /// Attaches the programs that have events of their own; of those chosen by name, not what they tail-call.
 fn attach(object: &Object, chosen: &[String]) -> Result<Vec<Box<dyn Link>>, Failure> {
     let mut links = Vec::new();
+    // Packets have one taker: a program in a tail call's slot runs behind it, if there is another.
+    let in_slot = |program: &Program| {
+        object.maps().iter().any(|map| match &map.spec().initial {
+            InitialContents::Slots(slots) => slots
+                .iter()
+                .any(|(_, target)| *target == SlotTarget::Program(program.spec().function)),
+            _ => false,
+        })
+    };
+    let all_in_slots = object.programs().iter().all(in_slot);
     for program in object.programs() {
         let spec = program.spec();
         let hook = Embedded::check_hook(
@@ -328,7 +339,10 @@ fn attach(object: &Object, chosen: &[String]) -> Result<Vec<Box<dyn Link>>, Fail
             spec.attach_to.as_deref(),
         )
         .map_err(skep::Error::from)?;
-        let is_chosen = chosen.is_empty() || chosen.iter().any(|name| name == program.name());
+        let is_chosen = match chosen.is_empty() {
+            true => hook.source() != Source::Packets || all_in_slots || !in_slot(program),
+            false => chosen.iter().any(|name| name == program.name()),
+        };
         if is_chosen && hook.source() != Source::Nothing {
             links.push(program.attach(skep::attach::Attach::Auto)?);
         }
