@@ -275,6 +275,31 @@ fn names_cannot_steer_the_terminal() {
 }
 
 #[test]
+fn all_threads_of_a_process_are_followed_and_let_go() {
+    let script = "import os, threading, time\ndef work():\n    while True:\n        os.close(os.open('/dev/null', 0)); time.sleep(0.01)\nfor _ in range(4): threading.Thread(target=work, daemon=True).start()\ntime.sleep(60)";
+    let Ok(mut target) = Command::new("python3").args(["-c", script]).spawn() else {
+        println!("skipped: python3 is not there");
+        return;
+    };
+    std::thread::sleep(Duration::from_secs(1));
+    let pid = target.id().to_string();
+    let output = run(&["run", &opens(), "-p", &pid, "-d", "1s"]);
+    let traced: Vec<String> = std::fs::read_dir(format!("/proc/{pid}/task"))
+        .expect("its threads")
+        .flatten()
+        .filter_map(|task| std::fs::read_to_string(task.path().join("status")).ok())
+        .filter(|status| !status.contains("TracerPid:\t0"))
+        .collect();
+    let alive = target.try_wait().expect("wait").is_none();
+    let _ = target.kill();
+    let _ = target.wait();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let opens = shown(&output).matches("/dev/null").count();
+    assert!(opens > 20, "{opens} opens in a second of four threads");
+    assert!(alive && traced.is_empty(), "{alive} {traced:?}");
+}
+
+#[test]
 fn lost_events_are_counted() {
     let folder = Folder::new("lost");
     let object = folder.file("flood.s", FLOOD);

@@ -390,8 +390,8 @@ fn show_json(
 
 fn say_what_went_wrong(report: &Report) {
     if let Some((number, unfit)) = &report.first_unfit {
-        eprintln!(
-            "skep: {} packets were not fed; the first, packet {number}: {unfit}",
+        crate::output::say!(
+            "{} packets were not fed; the first, packet {number}: {unfit}",
             report.unfit
         );
     }
@@ -401,14 +401,14 @@ fn say_what_went_wrong(report: &Report) {
         } else {
             String::new()
         };
-        eprintln!("skep: packet {number}: trap in {trap}{more}");
+        crate::output::say!("packet {number}: trap in {trap}{more}");
     }
     for (wire, error) in &report.broken {
-        eprintln!("skep: the capture of {wire} broke off: {error}");
+        crate::output::say!("the capture of {wire} broke off: {error}");
     }
     if report.to_cpu > 0 {
-        eprintln!(
-            "skep: {} packets were redirected to another CPU: they went on here",
+        crate::output::say!(
+            "{} packets were redirected to another CPU: they went on here",
             report.to_cpu
         );
     }

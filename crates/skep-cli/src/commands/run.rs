@@ -264,9 +264,10 @@ fn leave_out(spec: &mut ObjectSpec, wanted: Source) -> Result<(), Failure> {
             continue;
         }
         if program.program_type.is_none() {
-            eprintln!(
-                "skep: {} is not attached: its section \"{}\" names no kind of program",
-                program.name, program.section
+            crate::output::say!(
+                "{} is not attached: its section \"{}\" names no kind of program",
+                program.name,
+                program.section
             );
             program.autoload = false;
             left += 1;
@@ -303,7 +304,7 @@ fn leave_out(spec: &mut ObjectSpec, wanted: Source) -> Result<(), Failure> {
                 (Source::Nothing, _) => continue,
             }
         };
-        eprintln!("skep: {} is not attached: {why}", program.name);
+        crate::output::say!("{} is not attached: {why}", program.name);
         program.autoload = false;
         left += 1;
     }
@@ -445,7 +446,7 @@ impl Observer for PrintingObserver<'_, '_> {
 
 fn report(outcome: &Outcome) -> Result<u8, Failure> {
     for note in &outcome.notes {
-        eprintln!("skep: {note}");
+        crate::output::say!("{note}");
     }
     for (trap, count) in &outcome.traps {
         let times = if *count > 1 {
@@ -453,7 +454,7 @@ fn report(outcome: &Outcome) -> Result<u8, Failure> {
         } else {
             String::new()
         };
-        eprintln!("skep: trap in {trap}{times}");
+        crate::output::say!("trap in {trap}{times}");
     }
     if !outcome.traps.is_empty() {
         return Ok(Exit::Rejected as u8);

@@ -11,6 +11,14 @@ pub mod saved_maps;
 pub mod table;
 pub mod value;
 
+/// Says something on standard error; names in it cannot steer the terminal.
+macro_rules! say {
+    ($($text:tt)*) => {
+        eprintln!("skep: {}", $crate::output::value::message(&format!($($text)*)))
+    };
+}
+pub(crate) use say;
+
 /// Writes a result to standard output. A reader that has gone away (`| head`) is no failure.
 pub fn print(text: &str) -> Result<(), Failure> {
     print_bytes(value::lines(text).as_bytes())
