@@ -133,6 +133,9 @@ impl Map {
                 self.spec.def.max_entries
             )),
             Errno::EPERM => Some("the map is frozen or read-only".to_owned()),
+            Errno::EOPNOTSUPP => {
+                Some("this engine cannot do that with maps of this type".to_owned())
+            }
             _ => None,
         };
         ErrorKind::Map {
