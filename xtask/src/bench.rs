@@ -43,7 +43,8 @@ const BENCHES: &[Bench] = &[
 pub fn run(root: &Path, args: &[String]) -> Result<(), String> {
     let built = build(root)?;
     let mut report = String::from(
-        "# Measurements\n\nMade by `cargo xtask bench`: skep and its peer in turns on one CPU, the fastest of several tries. Lower is better.\n\n\
+        "# Measurements\n\nMade by `cargo xtask bench`: skep and its peer in turns on one CPU, the fastest of several tries. Lower is better. \
+         A system call traced at entry and exit takes two ptrace stops, which is most of what it costs.\n\n\
          | what | skep | peer | ratio | bar | unit |\n|---|---|---|---|---|---|\n",
     );
     let mut missed = 0;
