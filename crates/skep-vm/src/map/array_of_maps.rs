@@ -3,7 +3,7 @@
 //! Invariants: every inner map has the template's shape; a map taken out stays alive for the runs that hold it.
 
 use super::Map;
-use super::kind::{Kind, index_of, next_index, require};
+use super::kind::{Kind, index_of, next_index, no_descriptor, require};
 use super::prog_array::check_descriptors;
 use skep_spec::errno::Errno;
 use skep_spec::map::{MapDef, MapType, flags};
@@ -142,12 +142,7 @@ unsafe impl Kind for ArrayOfMaps {
     }
 
     fn update(&self, key: &[u8], _value: &[u8], flags: u64, _cpu: u32) -> Result<(), Errno> {
-        require(flags == 0)?;
-        if index_of(key) >= self.def.max_entries {
-            Err(Errno::E2BIG)
-        } else {
-            Err(Errno::EBADF)
-        }
+        no_descriptor(&self.def, key, flags)
     }
 
     fn delete(&self, key: &[u8]) -> Result<(), Errno> {

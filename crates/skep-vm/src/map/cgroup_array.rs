@@ -2,7 +2,7 @@
 //!
 //! Invariants: a slot holds a cgroup's id (its inode number) or nothing.
 
-use super::kind::{Kind, index_of, next_index, require};
+use super::kind::{Kind, index_of, next_index, no_descriptor};
 use super::prog_array::check_descriptors;
 use skep_spec::errno::Errno;
 use skep_spec::map::MapDef;
@@ -56,12 +56,7 @@ unsafe impl Kind for CgroupArray {
     }
 
     fn update(&self, key: &[u8], _value: &[u8], flags: u64, _cpu: u32) -> Result<(), Errno> {
-        require(flags == 0)?;
-        if index_of(key) >= self.def.max_entries {
-            Err(Errno::E2BIG)
-        } else {
-            Err(Errno::EBADF)
-        }
+        no_descriptor(&self.def, key, flags)
     }
 
     fn delete(&self, key: &[u8]) -> Result<(), Errno> {

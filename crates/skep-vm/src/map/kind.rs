@@ -371,6 +371,16 @@ pub(crate) fn require(fits: bool) -> Result<(), Errno> {
     if fits { Ok(()) } else { Err(Errno::EINVAL) }
 }
 
+/// An update of an array whose values are descriptors, from bytes: this engine has no descriptors, so none is good.
+pub(crate) fn no_descriptor(def: &MapDef, key: &[u8], flags: u64) -> Result<(), Errno> {
+    require(flags == 0)?;
+    if index_of(key) >= def.max_entries {
+        Err(Errno::E2BIG)
+    } else {
+        Err(Errno::EBADF)
+    }
+}
+
 /// The rules by which an update of an element of an array, which always exists, fails.
 pub(crate) fn array_update_flags(index: u32, entries: u32, flags: u64) -> Result<(), Errno> {
     if flags & !update::LOCK > EXIST {

@@ -3,7 +3,7 @@
 //! Invariants: a record that finds no room is counted, never dropped in silence; a reader takes a buffer's whole
 //! content at once, so that writers wait for no reader's work.
 
-use super::kind::{Kind, index_of, next_index, require};
+use super::kind::{Kind, index_of, next_index, no_descriptor, require};
 use super::prog_array::check_descriptors;
 use super::ringbuf::Bell;
 use skep_spec::errno::Errno;
@@ -215,12 +215,7 @@ unsafe impl Kind for PerfEventArray {
 
     /// The kernel stores descriptors of perf events here; this engine has none: see [`PerfEventArray::open`].
     fn update(&self, key: &[u8], _value: &[u8], flags: u64, _cpu: u32) -> Result<(), Errno> {
-        require(flags == 0)?;
-        if index_of(key) >= self.def.max_entries {
-            Err(Errno::E2BIG)
-        } else {
-            Err(Errno::EBADF)
-        }
+        no_descriptor(&self.def, key, flags)
     }
 
     fn delete(&self, key: &[u8]) -> Result<(), Errno> {

@@ -3,7 +3,7 @@
 //! Invariants: a slot holds a program or nothing; a program taken out stays alive for the runs that are in it.
 
 use super::array;
-use super::kind::{Kind, flags_fit, index_of, next_index, require};
+use super::kind::{Kind, flags_fit, index_of, next_index, no_descriptor, require};
 use crate::program::Program;
 use skep_spec::errno::Errno;
 use skep_spec::map::{MapDef, flags};
@@ -78,12 +78,7 @@ unsafe impl Kind for ProgArray {
 
     /// Programs may not change it, and the user has no descriptors: see [`ProgArray::set`].
     fn update(&self, key: &[u8], _value: &[u8], flags: u64, _cpu: u32) -> Result<(), Errno> {
-        require(flags == 0)?;
-        if index_of(key) >= self.def.max_entries {
-            Err(Errno::E2BIG)
-        } else {
-            Err(Errno::EBADF)
-        }
+        no_descriptor(&self.def, key, flags)
     }
 
     fn delete(&self, key: &[u8]) -> Result<(), Errno> {
