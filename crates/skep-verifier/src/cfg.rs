@@ -1,0 +1,1 @@
+//! The shape of a program: subprograms, control flow, loops, live registers.
