@@ -6,4 +6,5 @@
 #![forbid(unsafe_code)]
 
 pub mod cfg;
+pub mod fault;
 pub mod state;
