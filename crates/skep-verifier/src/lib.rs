@@ -6,5 +6,42 @@
 #![forbid(unsafe_code)]
 
 pub mod cfg;
+pub mod check;
+pub mod explore;
 pub mod fault;
+pub mod input;
+pub mod log;
 pub mod state;
+pub mod step;
+pub mod verified;
+pub mod verifier;
+
+pub use fault::Fault;
+pub use input::Input;
+pub use verified::{Rejection, Stats, Verified};
+
+use verified::{InsnFacts, Proof};
+
+/// Whether the program is safe; the proof, or why not.
+pub fn verify(input: &Input) -> Result<Verified, Box<Rejection>> {
+    let started = std::time::Instant::now();
+    let mut verifier = verifier::Verifier::new(input);
+    let answer = verifier.run();
+    verifier.stats.nanoseconds = started.elapsed().as_nanos() as u64;
+    let stats = verifier.stats;
+    match answer {
+        Ok(()) => Ok(Verified {
+            stats,
+            facts: verifier.aux.iter().map(|aux| InsnFacts { reached: aux.seen }).collect(),
+            stack_depths: verifier.subprogs.iter().map(|subprog| subprog.stack_depth).collect(),
+            log: verifier.log.into_text(),
+            proof: Proof,
+        }),
+        Err(fault) => {
+            for line in &fault.lines {
+                verifier.log.line(format_args!("{line}"));
+            }
+            Err(Box::new(Rejection { fault, stats, log: verifier.log.into_text() }))
+        }
+    }
+}

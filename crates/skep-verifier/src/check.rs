@@ -1,0 +1,7 @@
+//! What an instruction requires of the state: memory, contexts, helpers, kfuncs, references, locks, results.
+
+pub mod call;
+pub mod kfunc;
+pub mod mem;
+pub mod result;
+pub mod variable;
