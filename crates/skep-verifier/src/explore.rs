@@ -39,7 +39,10 @@ impl Verifier<'_> {
                 return Err(Fault::new(
                     E2BIG,
                     "verifier-too-complex",
-                    format!("BPF program is too large. Processed {} insn", self.stats.insns_processed),
+                    format!(
+                        "BPF program is too large. Processed {} insn",
+                        self.stats.insns_processed
+                    ),
                 ));
             }
             let at = self.insn_idx;
@@ -62,7 +65,12 @@ impl Verifier<'_> {
     }
 
     /// Puts a copy of the current state aside, to be walked from `insn_idx` later; the caller may change it.
-    pub fn push_branch(&mut self, insn_idx: usize, prev_insn_idx: usize, speculative: bool) -> Rule<&mut State> {
+    pub fn push_branch(
+        &mut self,
+        insn_idx: usize,
+        prev_insn_idx: usize,
+        speculative: bool,
+    ) -> Rule<&mut State> {
         if self.explore.pending.len() >= PENDING_MAX {
             return Err(Fault::new(
                 EFAULT,

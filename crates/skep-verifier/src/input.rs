@@ -60,9 +60,19 @@ pub struct Caps {
 
 impl Caps {
     /// root
-    pub const ALL: Caps = Caps { bpf: true, perfmon: true, net_admin: true, sys_admin: true };
+    pub const ALL: Caps = Caps {
+        bpf: true,
+        perfmon: true,
+        net_admin: true,
+        sys_admin: true,
+    };
     /// Nobody.
-    pub const NONE: Caps = Caps { bpf: false, perfmon: false, net_admin: false, sys_admin: false };
+    pub const NONE: Caps = Caps {
+        bpf: false,
+        perfmon: false,
+        net_admin: false,
+        sys_admin: false,
+    };
 }
 
 /// What a tracing, LSM, struct_ops or extension program is attached to.

@@ -20,7 +20,7 @@ pub use fault::Fault;
 pub use input::Input;
 pub use verified::{Rejection, Stats, Verified};
 
-use verified::{InsnFacts, Proof};
+use verified::InsnFacts;
 
 /// Whether the program is safe; the proof, or why not.
 pub fn verify(input: &Input) -> Result<Verified, Box<Rejection>> {
@@ -32,16 +32,27 @@ pub fn verify(input: &Input) -> Result<Verified, Box<Rejection>> {
     match answer {
         Ok(()) => Ok(Verified {
             stats,
-            facts: verifier.aux.iter().map(|aux| InsnFacts { reached: aux.seen }).collect(),
-            stack_depths: verifier.subprogs.iter().map(|subprog| subprog.stack_depth).collect(),
+            facts: verifier
+                .aux
+                .iter()
+                .map(|aux| InsnFacts { reached: aux.seen })
+                .collect(),
+            stack_depths: verifier
+                .subprogs
+                .iter()
+                .map(|subprog| subprog.stack_depth)
+                .collect(),
             log: verifier.log.into_text(),
-            proof: Proof,
         }),
         Err(fault) => {
             for line in &fault.lines {
                 verifier.log.line(format_args!("{line}"));
             }
-            Err(Box::new(Rejection { fault, stats, log: verifier.log.into_text() }))
+            Err(Box::new(Rejection {
+                fault,
+                stats,
+                log: verifier.log.into_text(),
+            }))
         }
     }
 }

@@ -18,7 +18,10 @@ const BYTES_MAX: usize = 64 << 20;
 impl Log {
     /// A log of that level (bits 1, 2 and 4, as bpf(2) takes them).
     pub fn new(level: u32) -> Log {
-        Log { level, ..Log::default() }
+        Log {
+            level,
+            ..Log::default()
+        }
     }
 
     /// Whether anything but the last fault is wanted.

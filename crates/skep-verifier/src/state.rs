@@ -92,7 +92,11 @@ impl State {
                     }
                 }
             }
-            if frame.stack.iter().any(|slot| slot.is_spill() && wanted(&slot.reg)) {
+            if frame
+                .stack
+                .iter()
+                .any(|slot| slot.is_spill() && wanted(&slot.reg))
+            {
                 for slot in Rc::make_mut(&mut Rc::make_mut(frame).stack) {
                     if slot.is_spill() && wanted(&slot.reg) {
                         change(&mut slot.reg);

@@ -75,7 +75,11 @@ impl Verifier<'_> {
     /// Checks the use of a register ("R%d !read_ok", "frame pointer is read only").
     pub fn check_reg_arg(&mut self, number: u8, how: Use) -> Rule {
         if number > 10 {
-            return Err(Fault::new(22, "verifier-register-number", format!("R{number} is invalid")));
+            return Err(Fault::new(
+                22,
+                "verifier-register-number",
+                format!("R{number} is invalid"),
+            ));
         }
         match how {
             Use::Read => {
@@ -105,13 +109,11 @@ impl Verifier<'_> {
 
     /// The target of an unconditional jump, short or long.
     fn jump_always(&self, insn: skep_spec::insn::Insn) -> usize {
-        let off = if insn.code & class::MASK == class::JMP32 { i64::from(insn.imm) } else { i64::from(insn.off) };
+        let off = if insn.code & class::MASK == class::JMP32 {
+            i64::from(insn.imm)
+        } else {
+            i64::from(insn.off)
+        };
         (self.insn_idx as i64 + 1 + off) as usize
     }
 }
-
-/// The bits of the operation.
-pub(crate) const fn operation(code: u8) -> u8 {
-    code & 0xf0
-}
-

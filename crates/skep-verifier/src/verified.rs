@@ -17,6 +17,7 @@ pub struct Stats {
 
 /// The proof that a program is safe under the profile that it was verified for, and what was found on the way.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Verified {
     pub stats: Stats,
     /// Per instruction slot.
@@ -24,13 +25,7 @@ pub struct Verified {
     /// Stack bytes of each subprogram.
     pub stack_depths: Vec<u32>,
     pub log: String,
-    /// Keeps others from making one.
-    pub(crate) proof: Proof,
 }
-
-/// Not to be made outside.
-#[derive(Debug)]
-pub(crate) struct Proof;
 
 /// What holds each time an instruction runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -95,8 +95,10 @@ impl Allow {
             bypass_spec_v4: perfmon,
             bpf: caps.bpf || caps.sys_admin,
             strict_alignment: input.flags & flags::STRICT_ALIGNMENT != 0,
-            test_state_freq: input.flags & flags::TEST_STATE_FREQ != 0 && (caps.bpf || caps.sys_admin),
-            test_reg_invariants: input.flags & flags::TEST_REG_INVARIANTS != 0 && (caps.bpf || caps.sys_admin),
+            test_state_freq: input.flags & flags::TEST_STATE_FREQ != 0
+                && (caps.bpf || caps.sys_admin),
+            test_reg_invariants: input.flags & flags::TEST_REG_INVARIANTS != 0
+                && (caps.bpf || caps.sys_admin),
         }
     }
 }
@@ -156,7 +158,10 @@ impl Verifier<'_> {
     /// Everything, in the order in which the kernel does it.
     pub fn run(&mut self) -> crate::fault::Rule {
         self.state = State::new(0);
-        let ctx = crate::state::reg::Reg::pointer(crate::state::reg::Kind::Ctx, crate::state::reg::Flags::NONE);
+        let ctx = crate::state::reg::Reg::pointer(
+            crate::state::reg::Kind::Ctx,
+            crate::state::reg::Flags::NONE,
+        );
         self.set_reg(1, ctx);
         self.walk()
     }

@@ -13,7 +13,11 @@ impl Verifier<'_> {
             self.check_kfunc_call(insn)?;
             return Ok(Next::Insn(self.insn_idx + 1));
         }
-        Err(Fault::new(22, "verifier-call", format!("call {}", insn.imm)))
+        Err(Fault::new(
+            22,
+            "verifier-call",
+            format!("call {}", insn.imm),
+        ))
     }
 
     /// `exit`, or with `exception` the end of a path by `bpf_throw`.

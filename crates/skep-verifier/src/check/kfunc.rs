@@ -8,6 +8,10 @@ use crate::verifier::Verifier;
 impl Verifier<'_> {
     /// A call of a kfunc.
     pub fn check_kfunc_call(&mut self, insn: Insn) -> Rule {
-        Err(Fault::new(22, "verifier-kfunc", format!("kfunc {}", insn.imm)))
+        Err(Fault::new(
+            22,
+            "verifier-kfunc",
+            format!("kfunc {}", insn.imm),
+        ))
     }
 }

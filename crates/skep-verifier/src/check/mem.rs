@@ -21,7 +21,11 @@ pub struct Access {
 impl Verifier<'_> {
     /// Checks the access of `*(regno + off)`, and for a load sets the loaded register.
     pub fn check_mem_access(&mut self, regno: u8, _off: i32, _access: Access) -> Rule {
-        Err(Fault::new(22, "verifier-memory", format!("R{regno} memory access")))
+        Err(Fault::new(
+            22,
+            "verifier-memory",
+            format!("R{regno} memory access"),
+        ))
     }
 
     /// `ldx`, `ldsx`.
@@ -29,7 +33,13 @@ impl Verifier<'_> {
         self.check_mem_access(
             insn.src,
             i32::from(insn.off),
-            Access { size: insn.width() as u32, write: false, value: Some(insn.dst), sign_extend: false, strict_once: false },
+            Access {
+                size: insn.width() as u32,
+                write: false,
+                value: Some(insn.dst),
+                sign_extend: false,
+                strict_once: false,
+            },
         )
     }
 
@@ -38,7 +48,13 @@ impl Verifier<'_> {
         self.check_mem_access(
             insn.dst,
             i32::from(insn.off),
-            Access { size: insn.width() as u32, write: true, value: Some(insn.src), sign_extend: false, strict_once: false },
+            Access {
+                size: insn.width() as u32,
+                write: true,
+                value: Some(insn.src),
+                sign_extend: false,
+                strict_once: false,
+            },
         )
     }
 
@@ -47,17 +63,31 @@ impl Verifier<'_> {
         self.check_mem_access(
             insn.dst,
             i32::from(insn.off),
-            Access { size: insn.width() as u32, write: true, value: None, sign_extend: false, strict_once: false },
+            Access {
+                size: insn.width() as u32,
+                write: true,
+                value: None,
+                sign_extend: false,
+                strict_once: false,
+            },
         )
     }
 
     /// Atomic read-modify-write, `load_acquire`, `store_release`.
     pub fn check_atomic(&mut self, insn: Insn) -> Rule {
-        Err(Fault::new(22, "verifier-atomic", format!("atomic {:#x}", insn.imm)))
+        Err(Fault::new(
+            22,
+            "verifier-atomic",
+            format!("atomic {:#x}", insn.imm),
+        ))
     }
 
     /// Legacy packet loads.
     pub fn check_ld_abs(&mut self, insn: Insn) -> Rule {
-        Err(Fault::new(22, "verifier-legacy-load", format!("{:#x}", insn.code)))
+        Err(Fault::new(
+            22,
+            "verifier-legacy-load",
+            format!("{:#x}", insn.code),
+        ))
     }
 }

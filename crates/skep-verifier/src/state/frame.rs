@@ -65,7 +65,10 @@ impl Frame {
 
     /// The slot that holds the byte at `off` (negative) from the top; empty where untouched.
     pub fn slot(&self, off: i32) -> Slot {
-        self.stack.get(slot_index(off)).copied().unwrap_or(Slot::EMPTY)
+        self.stack
+            .get(slot_index(off))
+            .copied()
+            .unwrap_or(Slot::EMPTY)
     }
 }
 

@@ -101,21 +101,41 @@ pub enum IterState {
 pub enum Detail {
     None,
     /// Map pointers, values and keys; `uid` tells inner maps of one outer map apart.
-    Map { map: MapId, uid: u32 },
+    Map {
+        map: MapId,
+        uid: u32,
+    },
     /// Bytes of plain memory.
-    Mem { size: u32 },
+    Mem {
+        size: u32,
+    },
     /// A type of one of the input's BTFs.
-    Btf { btf: BtfIdx, id: u32 },
+    Btf {
+        btf: BtfIdx,
+        id: u32,
+    },
     /// Packet pointers: bytes known to be there; [`AT_PKT_END`], [`BEYOND_PKT_END`].
     Range(i32),
     /// A dynptr's stack slot (`first`: the lower one's upper neighbour as the kernel counts) or a constant dynptr.
-    Dynptr { kind: DynptrKind, first: bool },
+    Dynptr {
+        kind: DynptrKind,
+        first: bool,
+    },
     /// An open-coded iterator on the stack.
-    Iter { btf: BtfIdx, id: u32, state: IterState, depth: u32 },
+    Iter {
+        btf: BtfIdx,
+        id: u32,
+        state: IterState,
+        depth: u32,
+    },
     /// A saved interrupt flag; `lock` for the one of a `res_spin_lock`.
-    Irq { lock: bool },
+    Irq {
+        lock: bool,
+    },
     /// A function of the program.
-    Func { subprog: u32 },
+    Func {
+        subprog: u32,
+    },
 }
 
 /// The pointer equals the packet's end.
@@ -160,7 +180,10 @@ impl Reg {
     };
 
     /// Any number.
-    pub const UNKNOWN: Reg = Reg { kind: Kind::Scalar, ..Reg::NOT_INIT };
+    pub const UNKNOWN: Reg = Reg {
+        kind: Kind::Scalar,
+        ..Reg::NOT_INIT
+    };
 
     /// That number.
     pub fn constant(value: u64) -> Reg {
@@ -169,12 +192,20 @@ impl Reg {
 
     /// A number.
     pub fn scalar(num: Scalar) -> Reg {
-        Reg { num, ..Reg::UNKNOWN }
+        Reg {
+            num,
+            ..Reg::UNKNOWN
+        }
     }
 
     /// A pointer with offset 0 and no further detail.
     pub fn pointer(kind: Kind, flags: Flags) -> Reg {
-        Reg { num: Scalar::constant(0), kind, flags, ..Reg::NOT_INIT }
+        Reg {
+            num: Scalar::constant(0),
+            kind,
+            flags,
+            ..Reg::NOT_INIT
+        }
     }
 
     /// That pointer with this detail.
@@ -185,7 +216,11 @@ impl Reg {
 
     /// A pointer into the stack of frame `frame`, `off` bytes from its top.
     pub fn stack(frame: u8, off: i32) -> Reg {
-        Reg { off, frame, ..Reg::pointer(Kind::Stack, Flags::NONE) }
+        Reg {
+            off,
+            frame,
+            ..Reg::pointer(Kind::Stack, Flags::NONE)
+        }
     }
 
     pub fn is_scalar(&self) -> bool {
@@ -203,7 +238,11 @@ impl Reg {
 
     /// The number, where it is a known one.
     pub fn as_const(&self) -> Option<u64> {
-        if self.is_scalar() { self.num.as_const() } else { None }
+        if self.is_scalar() {
+            self.num.as_const()
+        } else {
+            None
+        }
     }
 
     /// Whether the value is a scalar known to be zero.

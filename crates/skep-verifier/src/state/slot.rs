@@ -34,7 +34,10 @@ pub struct Slot {
 
 impl Slot {
     /// Nothing written.
-    pub const EMPTY: Slot = Slot { bytes: [SlotByte::Invalid; 8], reg: Reg::NOT_INIT };
+    pub const EMPTY: Slot = Slot {
+        bytes: [SlotByte::Invalid; 8],
+        reg: Reg::NOT_INIT,
+    };
 
     /// Whether some register was spilled here in full or in part (the byte nearest the slot's low address decides).
     pub fn is_spill(&self) -> bool {
@@ -53,6 +56,9 @@ impl Slot {
 
     /// Whether it is all numbers: misc, zero or a scalar's spill.
     pub fn is_special(&self) -> bool {
-        matches!(self.bytes[7], SlotByte::Spill | SlotByte::Dynptr | SlotByte::Iter | SlotByte::Irq)
+        matches!(
+            self.bytes[7],
+            SlotByte::Spill | SlotByte::Dynptr | SlotByte::Iter | SlotByte::Irq
+        )
     }
 }

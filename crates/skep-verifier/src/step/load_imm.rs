@@ -26,12 +26,24 @@ impl Verifier<'_> {
 
     fn check_ld_imm64(&mut self, insn: Insn) -> Rule {
         if insn.code & skep_spec::insn::size::MASK != skep_spec::insn::size::DW {
-            return Err(Fault::new(22, "verifier-ld-imm64", "invalid BPF_LD_IMM insn"));
+            return Err(Fault::new(
+                22,
+                "verifier-ld-imm64",
+                "invalid BPF_LD_IMM insn",
+            ));
         }
         if insn.off != 0 {
-            return Err(Fault::new(22, "verifier-reserved-fields", "BPF_LD_IMM64 uses reserved fields"));
+            return Err(Fault::new(
+                22,
+                "verifier-reserved-fields",
+                "BPF_LD_IMM64 uses reserved fields",
+            ));
         }
-        let next = self.insns.get(self.insn_idx + 1).copied().unwrap_or_default();
+        let next = self
+            .insns
+            .get(self.insn_idx + 1)
+            .copied()
+            .unwrap_or_default();
         self.check_reg_arg(insn.dst, Use::WriteNoMark)?;
         let reg = match insn.src {
             0 => Reg::constant(insn.imm64(next)),
@@ -42,23 +54,43 @@ impl Verifier<'_> {
                     .subprogs
                     .iter()
                     .position(|subprog| subprog.start == target)
-                    .ok_or_else(|| Fault::new(22, "verifier-function-address", "missing btf func_info"))?;
-                Reg::pointer(Kind::Func, Flags::NONE).to(Detail::Func { subprog: subprog as u32 })
+                    .ok_or_else(|| {
+                        Fault::new(22, "verifier-function-address", "missing btf func_info")
+                    })?;
+                Reg::pointer(Kind::Func, Flags::NONE).to(Detail::Func {
+                    subprog: subprog as u32,
+                })
             }
             1 | 2 | 5 | 6 => {
                 let map = MapId(insn.imm as u32);
                 let Some(info) = self.input.maps.get(map.0 as usize) else {
-                    return Err(Fault::new(9, "verifier-map-reference", format!("fd {} is not pointing to valid bpf_map", insn.imm)));
+                    return Err(Fault::new(
+                        9,
+                        "verifier-map-reference",
+                        format!("fd {} is not pointing to valid bpf_map", insn.imm),
+                    ));
                 };
                 if matches!(insn.src, 1 | 5) {
                     Reg::pointer(Kind::MapPtr, Flags::NONE).to(Detail::Map { map, uid: 0 })
                 } else if info.map_type == MapType::Arena {
-                    Reg { num: crate::state::scalar::Scalar::UNKNOWN, ..Reg::pointer(Kind::Arena, Flags::NONE) }
+                    Reg {
+                        num: crate::state::scalar::Scalar::UNKNOWN,
+                        ..Reg::pointer(Kind::Arena, Flags::NONE)
+                    }
                 } else {
-                    Reg { off: next.imm, ..Reg::pointer(Kind::MapValue, Flags::NONE).to(Detail::Map { map, uid: 0 }) }
+                    Reg {
+                        off: next.imm,
+                        ..Reg::pointer(Kind::MapValue, Flags::NONE).to(Detail::Map { map, uid: 0 })
+                    }
                 }
             }
-            _ => return Err(Fault::new(22, "verifier-ld-imm64", "unrecognized bpf_ld_imm64 insn")),
+            _ => {
+                return Err(Fault::new(
+                    22,
+                    "verifier-ld-imm64",
+                    "unrecognized bpf_ld_imm64 insn",
+                ));
+            }
         };
         self.set_reg(insn.dst, reg);
         Ok(())
