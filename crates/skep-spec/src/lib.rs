@@ -14,6 +14,7 @@ pub mod limits;
 pub mod malformed;
 pub mod map;
 pub mod opcode;
+pub mod profile;
 pub mod program;
 pub mod reference;
 pub mod section;

@@ -11,6 +11,7 @@ pub mod explore;
 pub mod fault;
 pub mod input;
 pub mod log;
+pub mod platform;
 pub mod state;
 pub mod step;
 pub mod verified;

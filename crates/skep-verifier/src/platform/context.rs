@@ -1,0 +1,78 @@
+//! What an access of the context gives: a number, a packet pointer, a socket, or nothing but a refusal.
+
+use skep_spec::context::{self, FieldValue};
+use skep_spec::profile::Profile;
+use skep_spec::program::ProgramType as P;
+
+use super::Place;
+
+/// What a load from the context leaves in the register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CtxValue {
+    /// A number of the loaded width.
+    Scalar,
+    /// The start of the packet.
+    Packet,
+    /// The end of the packet.
+    PacketEnd,
+    /// The start of the metadata before the packet.
+    PacketMeta,
+    /// `PTR_TO_SOCKET`
+    Socket {
+        /// Whether it may be null.
+        or_null: bool,
+    },
+    /// `PTR_TO_SOCK_COMMON`
+    SockCommon {
+        /// Whether it may be null.
+        or_null: bool,
+    },
+    /// `PTR_TO_FLOW_KEYS`
+    FlowKeys,
+    /// A trusted pointer to a structure of the kernel's BTF.
+    Btf {
+        /// The structure.
+        of: &'static str,
+        /// Whether it may be null.
+        or_null: bool,
+    },
+}
+
+/// What a load of `size` bytes at `off` gives, or that a store there is allowed; `Err` where the kernel says
+/// `invalid bpf_context access`. Contexts whose fields are the arguments of a function are not answered here: their
+/// types come from BTF.
+pub fn ctx_access(
+    profile: &Profile,
+    place: &Place<'_>,
+    off: i64,
+    size: u32,
+    write: bool,
+) -> Result<CtxValue, ()> {
+    let _ = profile;
+    let layout = context::for_program(place.program, place.attach);
+    layout.resolve(off, size, write).map_err(|_| ())?;
+    let field = u32::try_from(off)
+        .ok()
+        .and_then(|off| layout.field_at(off))
+        .map_or(FieldValue::Scalar, |(_, field)| field.value);
+    Ok(match field {
+        FieldValue::Scalar => CtxValue::Scalar,
+        FieldValue::PacketStart => CtxValue::Packet,
+        FieldValue::PacketEnd => CtxValue::PacketEnd,
+        FieldValue::PacketMeta => CtxValue::PacketMeta,
+        FieldValue::Pointer("bpf_flow_keys") => CtxValue::FlowKeys,
+        FieldValue::Pointer("bpf_sock") => socket(place.program),
+        FieldValue::Pointer(of) => CtxValue::Btf { of, or_null: false },
+    })
+}
+
+/// Which socket the `sk` field of that kind of program is.
+const fn socket(program: P) -> CtxValue {
+    match program {
+        P::SkMsg | P::CgroupSockAddr | P::CgroupSockopt | P::SkReuseport => {
+            CtxValue::Socket { or_null: false }
+        }
+        P::SockOps | P::SkLookup => CtxValue::Socket { or_null: true },
+        _ => CtxValue::SockCommon { or_null: true },
+    }
+}

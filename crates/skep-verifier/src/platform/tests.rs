@@ -1,0 +1,66 @@
+use skep_spec::profile::Profile;
+use skep_spec::program::{AttachType, ProgramType};
+
+use super::*;
+
+#[test]
+fn helpers_follow_the_kind_of_program() {
+    let xdp = Place::of(ProgramType::Xdp, Some(AttachType::Xdp));
+    let profile = Profile::V6_18;
+    let set = HelperSet::of(&profile, &xdp);
+    for id in 0..300 {
+        assert_eq!(
+            set.contains(id),
+            helper_allowed(&profile, &xdp, id).is_ok(),
+            "helper {id}"
+        );
+    }
+    assert!(set.contains(44));
+    let fault = helper_allowed(&profile, &xdp, 4).unwrap_err();
+    assert_eq!(
+        fault.lines,
+        ["program of this type cannot use helper bpf_probe_read#4"]
+    );
+    let fault = helper_allowed(&Profile::V6_1, &xdp, 4).unwrap_err();
+    assert_eq!(fault.lines, ["unknown func bpf_probe_read#4"]);
+    let fault = helper_allowed(&profile, &xdp, 195_896_080).unwrap_err();
+    assert_eq!(fault.lines, ["invalid func unknown#195896080"]);
+}
+
+#[test]
+fn exit_codes_follow_the_place() {
+    let of = |program, attach| exit_range(&Profile::V6_18, &Place::of(program, attach));
+    assert_eq!(
+        of(ProgramType::CgroupSkb, Some(AttachType::CgroupInetEgress)),
+        ExitRange::Within(0, 3)
+    );
+    assert_eq!(
+        of(ProgramType::CgroupSkb, Some(AttachType::CgroupInetIngress)),
+        ExitRange::Within(0, 1)
+    );
+    assert_eq!(
+        of(ProgramType::Xdp, Some(AttachType::Xdp)),
+        ExitRange::Ignored
+    );
+}
+
+#[test]
+fn context_fields_have_types() {
+    let of = |program, off, size| {
+        ctx_access(
+            &Profile::V6_18,
+            &Place::of(program, None),
+            off,
+            size,
+            false,
+        )
+    };
+    assert_eq!(of(ProgramType::Xdp, 0, 4), Ok(CtxValue::Packet));
+    assert_eq!(of(ProgramType::Xdp, 4, 4), Ok(CtxValue::PacketEnd));
+    assert_eq!(of(ProgramType::Xdp, 1, 4), Err(()));
+    assert_eq!(
+        of(ProgramType::SchedCls, 168, 8),
+        Ok(CtxValue::SockCommon { or_null: true })
+    );
+    assert_eq!(of(ProgramType::FlowDissector, 144, 8), Ok(CtxValue::FlowKeys));
+}
