@@ -109,8 +109,7 @@ impl Profile {
     /// Linux 6.12.
     pub const V6_12: Profile = Profile::linux("6.12", 6, 12, Some("6.12.117 (Debian)"));
     /// Linux 6.18, the default.
-    pub const V6_18: Profile =
-        Profile::linux("6.18", 6, 18, Some("6.18.44 and 6.18.15 (Debian)"));
+    pub const V6_18: Profile = Profile::linux("6.18", 6, 18, Some("6.18.44 and 6.18.15 (Debian)"));
     /// Linux 7.3.
     pub const V7_3: Profile = Profile::linux("7.3", 7, 3, Some("7.3.4 (Debian)"));
 
@@ -212,7 +211,11 @@ impl Profile {
 
     /// How the log names a number in a register: `scalar`, before 5.18 `inv`.
     pub const fn scalar_word(&self) -> &'static str {
-        if self.at_least(5, 18) { "scalar" } else { "inv" }
+        if self.at_least(5, 18) {
+            "scalar"
+        } else {
+            "inv"
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use skep_btf::{Btf, TypeId};
 use skep_spec::insn::Insn;
 use skep_spec::map::MapType;
+use skep_spec::profile::Profile;
 use skep_spec::program::{AttachType, ProgramType};
 
 /// A map, by its place in [`Input::maps`].
@@ -135,6 +136,8 @@ pub struct Input {
     /// `BPF_F_*` of `skep_spec::program::flags`.
     pub flags: u32,
     pub caps: Caps,
+    /// The kernel whose rules hold.
+    pub profile: Profile,
     /// 1: what the verifier says; 2: with every state; 4: statistics (bits, as bpf(2) takes them).
     pub log_level: u32,
     /// `major * 65536 + minor * 256` of `kern_version`, as old kprobe programs give it.
@@ -160,6 +163,7 @@ impl Input {
             lines: Vec::new(),
             flags: 0,
             caps: Caps::ALL,
+            profile: Profile::V6_18,
             log_level: 0,
             kern_version: 0,
             cpus: 1,

@@ -4,10 +4,12 @@
 //! Invariants: every answer comes from the tables of `skep-spec` and the [`Profile`]; nothing here holds state of a
 //! walk. A refusal carries the kernel's wording of that profile.
 
+use skep_spec::helper::Helper;
 use skep_spec::profile::Profile;
 use skep_spec::program::{AttachType, ProgramType};
 
-use crate::input::Caps;
+use crate::fault::Rule;
+use crate::input::{AttachTarget, Caps, Input};
 
 mod context;
 mod exit;
@@ -48,12 +50,89 @@ impl Place<'_> {
     }
 }
 
-/// The default profile with this kind of program, for what needs no more.
-pub fn exists(profile: &Profile, place: &Place<'_>) -> bool {
-    profile.program_type_exists(place.program)
-        && place
-            .attach
-            .is_none_or(|attach| profile.attach_type_exists(attach))
+impl<'i> Place<'i> {
+    /// Where that program goes. An extension goes where the program goes that it extends.
+    pub fn of_input(input: &'i Input) -> Place<'i> {
+        let (mut program, mut attach) = (input.program_type, input.attach_type);
+        let mut sleepable = input.flags & skep_spec::program::flags::SLEEPABLE != 0;
+        let mut target = None;
+        match &input.target {
+            Some(AttachTarget::Program(extended)) if program == ProgramType::Ext => {
+                (program, attach) = (extended.program_type, extended.attach_type);
+                sleepable |= extended.sleepable;
+            }
+            Some(AttachTarget::Btf { btf, id }) => {
+                target = input.btf(*btf).map(|btf| {
+                    let name = btf.name(*id);
+                    name.strip_prefix("btf_trace_")
+                        .or_else(|| name.strip_prefix("bpf_lsm_"))
+                        .unwrap_or(name)
+                });
+            }
+            _ => {}
+        }
+        Place {
+            program,
+            attach,
+            target,
+            sleepable,
+            gpl: gpl_compatible(&input.license),
+            caps: input.caps,
+        }
+    }
+}
+
+/// Whether the kernel takes a licence for compatible with the GPL (include/linux/license.h).
+fn gpl_compatible(license: &str) -> bool {
+    matches!(
+        license,
+        "GPL"
+            | "GPL v2"
+            | "GPL and additional rights"
+            | "Dual BSD/GPL"
+            | "Dual MIT/GPL"
+            | "Dual MPL/GPL"
+    )
+}
+
+/// The facts for one program: worked out once, then cheap to ask.
+#[derive(Clone, Copy, Debug)]
+pub struct Platform<'i> {
+    /// The kernel.
+    pub profile: &'i Profile,
+    /// Where the program goes.
+    pub place: Place<'i>,
+    helpers: HelperSet,
+}
+
+impl<'i> Platform<'i> {
+    /// For that program.
+    pub fn of(input: &'i Input) -> Platform<'i> {
+        let place = Place::of_input(input);
+        Platform {
+            profile: &input.profile,
+            place,
+            helpers: HelperSet::of(&input.profile, &place),
+        }
+    }
+
+    /// The helper of that number if the program may call it; else what the kernel says.
+    pub fn helper(&self, id: u32) -> Rule<&'static Helper> {
+        match skep_spec::helper::by_id(id) {
+            Some(helper) if self.helpers.contains(id) => Ok(helper),
+            _ => helper_allowed(self.profile, &self.place, id),
+        }
+    }
+
+    /// What a load from the context gives, or that a store is allowed; see [`ctx_access`].
+    pub fn ctx(&self, off: i64, size: u32, write: bool) -> Result<CtxValue, ()> {
+        ctx_access(self.profile, &self.place, off, size, write)
+    }
+
+    /// What the exit code must be.
+    pub fn exit(&self) -> ExitRange {
+        exit_range(self.profile, &self.place)
+    }
 }
 
 #[cfg(test)]

@@ -48,7 +48,9 @@ fn an_engine_has_what_it_lists() {
         maps: vec![MapType::Hash],
     });
     assert!(embedded.helper_exists(5) && !embedded.helper_exists(2));
-    assert!(embedded.kfunc_exists("bpf_rcu_read_lock") && !embedded.kfunc_exists("bpf_iter_num_new"));
+    assert!(
+        embedded.kfunc_exists("bpf_rcu_read_lock") && !embedded.kfunc_exists("bpf_iter_num_new")
+    );
     assert!(embedded.program_type_exists(ProgramType::Xdp));
     assert!(!embedded.program_type_exists(ProgramType::Kprobe));
     assert!(embedded.map_type_exists(MapType::Hash) && !embedded.map_type_exists(MapType::Array));

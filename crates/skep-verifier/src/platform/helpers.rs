@@ -35,11 +35,7 @@ impl HelperSet {
 }
 
 /// The helper of that number if it may be called there; else what the kernel says.
-pub fn helper_allowed(
-    profile: &Profile,
-    place: &Place<'_>,
-    id: u32,
-) -> Rule<&'static Helper> {
+pub fn helper_allowed(profile: &Profile, place: &Place<'_>, id: u32) -> Rule<&'static Helper> {
     let Some(helper) = helper::by_id(id).filter(|_| profile.helper_exists(id)) else {
         return Err(unknown(id));
     };

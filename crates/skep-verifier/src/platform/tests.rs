@@ -47,13 +47,7 @@ fn exit_codes_follow_the_place() {
 #[test]
 fn context_fields_have_types() {
     let of = |program, off, size| {
-        ctx_access(
-            &Profile::V6_18,
-            &Place::of(program, None),
-            off,
-            size,
-            false,
-        )
+        ctx_access(&Profile::V6_18, &Place::of(program, None), off, size, false)
     };
     assert_eq!(of(ProgramType::Xdp, 0, 4), Ok(CtxValue::Packet));
     assert_eq!(of(ProgramType::Xdp, 4, 4), Ok(CtxValue::PacketEnd));
@@ -62,5 +56,8 @@ fn context_fields_have_types() {
         of(ProgramType::SchedCls, 168, 8),
         Ok(CtxValue::SockCommon { or_null: true })
     );
-    assert_eq!(of(ProgramType::FlowDissector, 144, 8), Ok(CtxValue::FlowKeys));
+    assert_eq!(
+        of(ProgramType::FlowDissector, 144, 8),
+        Ok(CtxValue::FlowKeys)
+    );
 }
