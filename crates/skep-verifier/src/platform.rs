@@ -125,7 +125,7 @@ impl<'i> Platform<'i> {
     }
 
     /// What a load from the context gives, or that a store is allowed; see [`ctx_access`].
-    pub fn ctx(&self, off: i64, size: u32, write: bool) -> Result<CtxValue, ()> {
+    pub fn ctx(&self, off: i64, size: u32, write: bool) -> Option<CtxValue> {
         ctx_access(self.profile, &self.place, off, size, write)
     }
 

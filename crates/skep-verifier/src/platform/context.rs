@@ -38,7 +38,7 @@ pub enum CtxValue {
     },
 }
 
-/// What a load of `size` bytes at `off` gives, or that a store there is allowed; `Err` where the kernel says
+/// What a load of `size` bytes at `off` gives, or that a store there is allowed; `None` where the kernel says
 /// `invalid bpf_context access`. Contexts whose fields are the arguments of a function are not answered here: their
 /// types come from BTF.
 pub fn ctx_access(
@@ -47,15 +47,15 @@ pub fn ctx_access(
     off: i64,
     size: u32,
     write: bool,
-) -> Result<CtxValue, ()> {
+) -> Option<CtxValue> {
     let _ = profile;
     let layout = context::for_program(place.program, place.attach);
-    layout.resolve(off, size, write).map_err(|_| ())?;
+    layout.resolve(off, size, write).ok()?;
     let field = u32::try_from(off)
         .ok()
         .and_then(|off| layout.field_at(off))
         .map_or(FieldValue::Scalar, |(_, field)| field.value);
-    Ok(match field {
+    Some(match field {
         FieldValue::Scalar => CtxValue::Scalar,
         FieldValue::PacketStart => CtxValue::Packet,
         FieldValue::PacketEnd => CtxValue::PacketEnd,
