@@ -10,9 +10,11 @@ use crate::state::reg::{Kind, Reg};
 use crate::verifier::Verifier;
 
 pub mod alu_op;
+pub mod alu_scalar;
 pub mod jump;
 pub mod load_imm;
 pub mod pointer;
+pub mod refine;
 
 /// Where to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,157 @@
+//! What each part of a scalar tells about the others.
+//!
+//! Invariants: deduction drops no member; on a scalar without members it ends all the same, and leaves the parts in
+//! contradiction for [`Scalar::violation`] to find. The order and the number of rounds are those of Linux 6.18: with
+//! more rounds some bounds would be tighter than the ones that it prints and prunes by.
+
+use super::range::{Range32, Range64};
+use super::{Scalar, Tnum};
+
+impl Scalar {
+    #[inline]
+    pub(crate) const fn range64(&self) -> Range64 {
+        Range64 {
+            umin: self.umin,
+            umax: self.umax,
+            smin: self.smin,
+            smax: self.smax,
+        }
+    }
+
+    #[inline]
+    pub(crate) const fn range32(&self) -> Range32 {
+        Range32 {
+            umin: self.u32_min,
+            umax: self.u32_max,
+            smin: self.s32_min,
+            smax: self.s32_max,
+        }
+    }
+
+    #[inline]
+    pub(crate) const fn from_parts(bits: Tnum, wide: Range64, low: Range32) -> Scalar {
+        Scalar {
+            bits,
+            smin: wide.smin,
+            smax: wide.smax,
+            umin: wide.umin,
+            umax: wide.umax,
+            s32_min: low.smin,
+            s32_max: low.smax,
+            u32_min: low.umin,
+            u32_max: low.umax,
+        }
+    }
+
+    /// Lets the bits tell the bounds what they know.
+    #[inline]
+    pub(crate) fn bounds_from_bits(&mut self) {
+        let mut parts = Parts {
+            bits: self.bits,
+            wide: self.range64(),
+            low: self.range32(),
+        };
+        parts.bounds_from_bits();
+        *self = Scalar::from_parts(parts.bits, parts.wide, parts.low);
+    }
+
+    /// Lets every part tell the others what it knows.
+    #[inline]
+    pub fn sync(&mut self) {
+        if self.is_settled_const() {
+            return;
+        }
+        let mut parts = Parts {
+            bits: self.bits,
+            wide: self.range64(),
+            low: self.range32(),
+        };
+        parts.bounds_from_bits();
+        for _ in 0..3 {
+            parts.wide.meet_signs();
+            parts.wide.meet_one_sign();
+            parts.low_from_wide();
+            parts.low.meet_signs();
+            parts.wide_from_low();
+        }
+        parts.bits_from_bounds();
+        parts.bounds_from_bits();
+        *self = Scalar::from_parts(parts.bits, parts.wide, parts.low);
+    }
+}
+
+/// The parts while they talk.
+struct Parts {
+    bits: Tnum,
+    wide: Range64,
+    low: Range32,
+}
+
+impl Parts {
+    #[inline]
+    fn bounds_from_bits(&mut self) {
+        self.wide.meet_bits(self.bits.value, self.bits.mask);
+        self.low
+            .meet_bits(self.bits.value as u32, self.bits.mask as u32);
+    }
+
+    #[inline]
+    fn bits_from_bounds(&mut self) {
+        let wide = self
+            .bits
+            .intersect(Tnum::range(self.wide.umin, self.wide.umax));
+        let low = wide.subreg().intersect(Tnum::range(
+            u64::from(self.low.umin),
+            u64::from(self.low.umax),
+        ));
+        self.bits = wide.with_subreg(low);
+    }
+
+    /// 64-bit bounds that share the upper half bound the lower one.
+    #[inline]
+    fn low_from_wide(&mut self) {
+        self.low_from_span(self.wide.umin, self.wide.umax);
+        self.low_from_span(self.wide.smin as u64, self.wide.smax as u64);
+    }
+
+    #[inline]
+    fn low_from_span(&mut self, min: u64, max: u64) {
+        let (low_min, low_max) = (min as u32, max as u32);
+        let (high_min, high_max) = ((min >> 32) as u32, (max >> 32) as u32);
+        if high_min == high_max {
+            self.low.meet_unsigned(low_min, low_max);
+            if low_min as i32 <= low_max as i32 {
+                self.low.meet_signed(low_min as i32, low_max as i32);
+            }
+        } else if high_min.wrapping_add(1) == high_max
+            && (low_min as i32) < 0
+            && low_max as i32 >= 0
+        {
+            // From the end of one block of 2^32 into the start of the next: from a negative to a positive low half.
+            self.low.meet_signed(low_min as i32, low_max as i32);
+        }
+    }
+
+    /// The low half cannot lie outside its bounds in the first and the last block of 2^32 that the number reaches.
+    #[inline]
+    fn wide_from_low(&mut self) {
+        const HIGH: u64 = !(u32::MAX as u64);
+        let (wide, low) = (&mut self.wide, self.low);
+        let (min, max) = (u64::from(low.umin), u64::from(low.umax));
+        wide.meet_unsigned(wide.umin & HIGH | min, wide.umax & HIGH | max);
+        wide.meet_signed(
+            (wide.smin as u64 & HIGH | min) as i64,
+            (wide.smax as u64 & HIGH | max) as i64,
+        );
+        // A sign-extended 32-bit number whose low half is not negative.
+        if low.smin >= 0 && wide.smin >= i64::from(i32::MIN) && wide.smax <= i64::from(i32::MAX) {
+            *wide = Range64 {
+                umin: low.smin as u64,
+                umax: low.smax as u64,
+                smin: i64::from(low.smin),
+                smax: i64::from(low.smax),
+            };
+            self.bits = self.bits.intersect(Tnum::range(wide.umin, wide.umax));
+        }
+    }
+}
