@@ -14,6 +14,7 @@ pub mod log;
 pub mod platform;
 pub mod state;
 pub mod step;
+pub mod structure;
 pub mod verified;
 pub mod verifier;
 

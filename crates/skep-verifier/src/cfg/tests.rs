@@ -1,0 +1,147 @@
+use skep_spec::insn::Insn;
+
+use super::live::LiveRegisters;
+use super::scc::Loops;
+use super::*;
+use crate::structure::Subprograms;
+
+fn cfg(insns: &[Insn], call: &mut dyn FnMut(usize, Insn) -> CallEffects) -> Cfg {
+    let subs = Subprograms::find(insns, true, None, |_, _| Ok(())).unwrap();
+    Cfg::walk(insns, &subs, true, call).unwrap()
+}
+
+fn marked(cfg: &Cfg, slots: usize, mark: Mark) -> Vec<usize> {
+    (0..slots)
+        .filter(|&slot| cfg.marks(slot).has(mark))
+        .collect()
+}
+
+/// r0 = 0; if r0 == 1 goto 4; r0 = 2; goto 5; r0 = 3; exit
+fn diamond() -> Vec<Insn> {
+    vec![
+        Insn::mov64_imm(0, 0),
+        Insn::jmp64_imm(0x10, 0, 1, 2),
+        Insn::mov64_imm(0, 2),
+        Insn::ja(1),
+        Insn::mov64_imm(0, 3),
+        Insn::exit(),
+    ]
+}
+
+#[test]
+fn branches_and_their_targets_are_marked() {
+    let found = cfg(&diamond(), &mut |_, _| CallEffects::default());
+    assert_eq!(marked(&found, 6, Mark::PRUNE), [1, 4, 5]);
+    assert_eq!(marked(&found, 6, Mark::JUMP), [4, 5]);
+    assert!(marked(&found, 6, Mark::CHECKPOINT).is_empty());
+}
+
+#[test]
+fn summaries_come_up_through_calls() {
+    // main calls f, f calls a helper that sleeps
+    let insns = [
+        Insn::call_local(1),
+        Insn::exit(),
+        Insn::call_helper(7),
+        Insn::exit(),
+    ];
+    let found = cfg(&insns, &mut |_, insn| CallEffects {
+        might_sleep: insn.imm == 7,
+        ..CallEffects::default()
+    });
+    for subprogram in 0..2 {
+        assert!(found.summary(subprogram).might_sleep);
+        assert!(!found.summary(subprogram).changes_pkt_data);
+    }
+    assert_eq!(marked(&found, 4, Mark::PRUNE), [0, 1, 2, 3]);
+    assert_eq!(marked(&found, 4, Mark::JUMP), [1, 2, 3]);
+}
+
+#[test]
+fn back_edges_are_for_the_privileged() {
+    let insns = [
+        Insn::mov64_imm(0, 0),
+        Insn::jmp64_imm(0x10, 0, 1, -2),
+        Insn::exit(),
+    ];
+    let subs = Subprograms::find(&insns, true, None, |_, _| Ok(())).unwrap();
+    let mut call = |_: usize, _: Insn| CallEffects::default();
+    assert!(Cfg::walk(&insns, &subs, true, &mut call).is_ok());
+    let fault = Cfg::walk(&insns, &subs, false, &mut call).unwrap_err();
+    assert_eq!(fault.lines, ["back-edge from insn 1 to 0"]);
+}
+
+#[test]
+fn loops_are_components() {
+    let insns = [
+        Insn::mov64_imm(0, 0),
+        Insn::alu64_imm(0, 0, 1),
+        Insn::jmp64_imm(0xa0, 0, 9, -2),
+        Insn::jmp64_imm(0xa0, 0, 9, -1),
+        Insn::exit(),
+    ];
+    let loops = Loops::find(&insns);
+    assert_eq!(loops.count(), 2);
+    assert_eq!(loops.of(0), 0);
+    assert_eq!(loops.of(1), loops.of(2));
+    assert!(loops.of(3) != 0 && loops.of(3) != loops.of(1));
+    assert_eq!(loops.of(4), 0);
+}
+
+#[test]
+fn registers_live_until_their_last_use() {
+    // if r1 > r2 goto +1; r0 = r3; r4 = r0; exit with r0
+    let insns = [
+        Insn::mov64_imm(0, 0),
+        Insn::jmp64_reg(0x20, 1, 2, 1),
+        Insn::mov64_reg(0, 3),
+        Insn::call_helper(1),
+        Insn::exit(),
+    ];
+    let live = LiveRegisters::compute(&insns, &mut |_, _| Some(2));
+    let text: Vec<String> = (0..5).map(|slot| live.text(slot)).collect();
+    let wanted = [
+        ".123......",
+        ".123......",
+        ".123......",
+        ".12.......",
+        "0.........",
+    ];
+    assert_eq!(text, wanted);
+}
+
+#[test]
+fn a_million_slots_take_no_stack() {
+    let mut insns = vec![Insn::jmp64_imm(0x10, 0, 0, 0); 999_999];
+    insns.push(Insn::exit());
+    cfg(&insns, &mut |_, _| CallEffects::default());
+    assert_eq!(Loops::find(&insns).count(), 0);
+    assert_eq!(
+        LiveRegisters::compute(&insns, &mut |_, _| None).before(0),
+        1
+    );
+}
+
+#[test]
+fn registers_live_through_irreducible_loops() {
+    // A ladder of jumps that enters each loop in its middle: what is read at the very end is live everywhere.
+    let mut insns = Vec::new();
+    for _ in 0..2000 {
+        insns.push(Insn::jmp64_imm(0x10, 2, 0, 1));
+        insns.push(Insn::jmp64_imm(
+            0x10,
+            2,
+            0,
+            if insns.len() > 4 { -4 } else { 0 },
+        ));
+    }
+    insns.push(Insn::mov64_reg(0, 7));
+    insns.push(Insn::exit());
+    let live = LiveRegisters::compute(&insns, &mut |_, _| None);
+    assert!((0..4001).all(|slot| live.before(slot) == 1 << 2 | 1 << 7 || slot == 4000));
+    // One pass more changes nothing.
+    let mut around = vec![Insn::ja(0); 50];
+    around.extend([Insn::mov64_reg(0, 9), Insn::ja(-52)]);
+    let live = LiveRegisters::compute(&around, &mut |_, _| None);
+    assert!((0..52).all(|slot| live.before(slot) == 1 << 9));
+}
