@@ -100,8 +100,7 @@ impl Subprograms {
     /// Each jump stays within its subprogram, and each subprogram ends in an exit or an unconditional jump.
     pub fn check_jumps(&self, insns: &[Insn]) -> Rule {
         for sub in &self.0 {
-            for at in sub.start..sub.end {
-                let insn = insns[at];
+            for (at, &insn) in insns.iter().enumerate().take(sub.end).skip(sub.start) {
                 if let Some(offset) = insn.jump_offset() {
                     // The kernel counts in 32 bits, and prints what came out.
                     let to = (at as i32).wrapping_add(offset).wrapping_add(1);
