@@ -123,7 +123,12 @@ impl Verifier<'_> {
 
 impl Verifier<'_> {
     /// may_goto: leaves the loop at some iteration, at the latest when its budget is spent.
-    fn check_may_goto(&mut self, _insn: skep_spec::insn::Insn, target: usize, fall: usize) -> Rule<Next> {
+    fn check_may_goto(
+        &mut self,
+        _insn: skep_spec::insn::Insn,
+        target: usize,
+        fall: usize,
+    ) -> Rule<Next> {
         let at = self.insn_idx;
         let queued = self.push_branch(fall, at, false)?;
         queued.may_goto_depth += 1;

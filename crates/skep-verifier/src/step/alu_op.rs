@@ -79,7 +79,15 @@ impl Verifier<'_> {
             return Ok(());
         }
         let num = compute(insn, &dst.num, &Scalar::constant(0));
-        self.set_reg(insn.dst, Reg { num, id: 0, off: 0, ..dst });
+        self.set_reg(
+            insn.dst,
+            Reg {
+                num,
+                id: 0,
+                off: 0,
+                ..dst
+            },
+        );
         self.check_invariants(insn.dst, "alu")
     }
 
@@ -87,7 +95,11 @@ impl Verifier<'_> {
         let wide = insn.code & class::MASK == class::ALU64;
         if !insn.is_register_form() {
             self.check_reg_arg(insn.dst, Use::WriteNoMark)?;
-            let value = if wide { i64::from(insn.imm) as u64 } else { u64::from(insn.imm as u32) };
+            let value = if wide {
+                i64::from(insn.imm) as u64
+            } else {
+                u64::from(insn.imm as u32)
+            };
             self.set_reg(insn.dst, Reg::constant(value));
             return Ok(());
         }
@@ -147,7 +159,10 @@ impl Verifier<'_> {
         self.check_reg_arg(insn.src, Use::Read)?;
         self.check_reg_arg(insn.dst, Use::WriteNoMark)?;
         let reg = if insn.imm == 1 {
-            Reg { num: Scalar::UNKNOWN, ..Reg::pointer(Kind::Arena, Flags::NONE) }
+            Reg {
+                num: Scalar::UNKNOWN,
+                ..Reg::pointer(Kind::Arena, Flags::NONE)
+            }
         } else {
             Reg::UNKNOWN
         };
@@ -171,7 +186,11 @@ impl Verifier<'_> {
             // Any arithmetic is good: the access wraps within the arena.
             return Ok(());
         }
-        let src = if insn.is_register_form() { *self.reg(insn.src) } else { immediate(insn.imm) };
+        let src = if insn.is_register_form() {
+            *self.reg(insn.src)
+        } else {
+            immediate(insn.imm)
+        };
         match (dst.is_pointer(), src.is_pointer()) {
             (true, true) => {
                 if insn.code & 0xf0 == op::SUB && self.allow.ptr_leaks {
@@ -181,7 +200,11 @@ impl Verifier<'_> {
                 return Err(Fault::new(
                     EACCES,
                     "verifier-pointer-arithmetic",
-                    format!("R{} pointer {} pointer prohibited", insn.dst, sign(insn.code)),
+                    format!(
+                        "R{} pointer {} pointer prohibited",
+                        insn.dst,
+                        sign(insn.code)
+                    ),
                 ));
             }
             (false, true) => {
@@ -216,7 +239,9 @@ impl Verifier<'_> {
 
     /// Keeps a link over the addition of one constant, drops it over everything else.
     fn relink(&self, insn: Insn, wide: bool, src: &Reg, dst: &mut Reg) {
-        let added = src.as_const().filter(|_| insn.code & 0xf0 == op::ADD && wide && dst.id != 0 && self.allow.bpf);
+        let added = src
+            .as_const()
+            .filter(|_| insn.code & 0xf0 == op::ADD && wide && dst.id != 0 && self.allow.bpf);
         match added {
             Some(constant) if dst.id & LINKED_ADD == 0 && constant <= i32::MAX as u64 => {
                 dst.id |= LINKED_ADD;

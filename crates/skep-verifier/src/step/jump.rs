@@ -46,7 +46,11 @@ impl Verifier<'_> {
         };
 
         let Some(cond) = Cond::decode(insn.code) else {
-            return Err(Fault::new(22, "verifier-unknown-opcode", format!("unknown opcode {:02x}", insn.code)));
+            return Err(Fault::new(
+                22,
+                "verifier-unknown-opcode",
+                format!("unknown opcode {:02x}", insn.code),
+            ));
         };
         match self.taken(&dst, &src, cond, narrow) {
             Some(taken) => {
@@ -56,7 +60,11 @@ impl Verifier<'_> {
                 if by_register && !src.is_pointer() {
                     self.mark_precise(insn.src)?;
                 }
-                let (real, other) = if taken { (target, fall) } else { (fall, target) };
+                let (real, other) = if taken {
+                    (target, fall)
+                } else {
+                    (fall, target)
+                };
                 if !self.allow.bypass_spec_v1 {
                     self.push_speculative(insn, other, at)?;
                 }
@@ -78,7 +86,11 @@ impl Verifier<'_> {
             return branch_taken(&dst.num, &src.num, cond, narrow);
         }
         // A valid pointer never equals zero.
-        let (pointer, number) = if src.is_pointer() { (src, dst) } else { (dst, src) };
+        let (pointer, number) = if src.is_pointer() {
+            (src, dst)
+        } else {
+            (dst, src)
+        };
         if number.is_pointer() || number.as_const() != Some(0) || !self.never_null(pointer) {
             return None;
         }
@@ -95,7 +107,12 @@ impl Verifier<'_> {
             return false;
         }
         match reg.kind {
-            Kind::Socket | Kind::TcpSock | Kind::MapValue | Kind::MapKey | Kind::SockCommon | Kind::MapPtr => true,
+            Kind::Socket
+            | Kind::TcpSock
+            | Kind::MapValue
+            | Kind::MapKey
+            | Kind::SockCommon
+            | Kind::MapPtr => true,
             Kind::BtfId => reg.is_trusted(),
             Kind::Mem => !reg.flags.has(Flags::UNTRUSTED),
             _ => false,
@@ -111,7 +128,10 @@ impl Verifier<'_> {
             linked::collect(&mut self.state, src.id, &mut links);
         }
         let dst_id = self.reg(insn.dst).id;
-        if self.reg(insn.dst).kind == Kind::Scalar && dst_id != 0 && !(by_register && same_link(src, dst_id)) {
+        if self.reg(insn.dst).kind == Kind::Scalar
+            && dst_id != 0
+            && !(by_register && same_link(src, dst_id))
+        {
             linked::collect(&mut self.state, dst_id, &mut links);
         }
         if links.len > 1 {
@@ -120,7 +140,11 @@ impl Verifier<'_> {
         self.push_branch(target, at, false)?;
 
         let dst = *self.reg(insn.dst);
-        let src = if by_register { *self.reg(insn.src) } else { *src };
+        let src = if by_register {
+            *self.reg(insn.src)
+        } else {
+            *src
+        };
         let aliased = by_register && insn.dst == insn.src;
         if dst.kind == Kind::Scalar && src.kind == Kind::Scalar && !aliased {
             for taken in [false, true] {
@@ -129,7 +153,10 @@ impl Verifier<'_> {
                 let place = if taken { "true_reg" } else { "false_reg" };
                 for (suffix, num, old) in [("1", &mut a, &dst), ("2", &mut b, &src)] {
                     if !num.consistent() {
-                        self.contradiction(&Reg { num: *num, ..*old }, &format!("{place}{suffix}"))?;
+                        self.contradiction(
+                            &Reg { num: *num, ..*old },
+                            &format!("{place}{suffix}"),
+                        )?;
                         *num = Scalar::UNKNOWN;
                     }
                 }
@@ -184,12 +211,19 @@ impl Verifier<'_> {
             let kind = self.not_null(self.reg(number));
             self.side(op == jmp::JEQ).frame_mut().regs[usize::from(number)] = kind;
         }
-        if !narrow && !by_register && insn.imm == 0 && matches!(op, jmp::JEQ | jmp::JNE) && dst.maybe_null() {
+        if !narrow
+            && !by_register
+            && insn.imm == 0
+            && matches!(op, jmp::JEQ | jmp::JNE)
+            && dst.maybe_null()
+        {
             self.mark_or_null(false, insn.dst, op == jmp::JNE);
             self.mark_or_null(true, insn.dst, op == jmp::JEQ);
             return Ok(());
         }
-        if !(by_register && !narrow && self.match_packet(op, insn, dst, src)) && self.is_pointer_value(insn.dst) {
+        if !(by_register && !narrow && self.match_packet(op, insn, dst, src))
+            && self.is_pointer_value(insn.dst)
+        {
             return Err(comparison(insn.dst));
         }
         Ok(())
@@ -217,7 +251,10 @@ impl Verifier<'_> {
             |reg| reg.maybe_null() && reg.id == id && reg.is_pointer(),
             |reg| {
                 *reg = if null {
-                    Reg { precise: reg.precise, ..Reg::constant(0) }
+                    Reg {
+                        precise: reg.precise,
+                        ..Reg::constant(0)
+                    }
                 } else {
                     let mut new = self.not_null(reg);
                     if !self.may_point_to_lock(&new) {
@@ -239,7 +276,10 @@ impl Verifier<'_> {
             let info = self.map(map);
             if let Some(inner) = info.inner {
                 new.kind = Kind::MapPtr;
-                new.detail = Detail::Map { map: inner, uid: if self.map_needs_uid(inner) { reg.id } else { 0 } };
+                new.detail = Detail::Map {
+                    map: inner,
+                    uid: if self.map_needs_uid(inner) { reg.id } else { 0 },
+                };
             } else {
                 new.kind = match info.map_type {
                     MapType::Xskmap => Kind::XdpSock,
@@ -262,7 +302,11 @@ impl Verifier<'_> {
             return false;
         }
         // `below`: on which side of the branch the pointer lies below the end, and whether equality is excluded there.
-        let (number, pointer) = if left { (insn.dst, dst) } else { (insn.src, src) };
+        let (number, pointer) = if left {
+            (insn.dst, dst)
+        } else {
+            (insn.src, src)
+        };
         let (below_when_taken, strict) = match (op, left) {
             (jmp::JGT, true) => (false, false),
             (jmp::JGT, false) => (true, true),
@@ -298,7 +342,9 @@ impl Reg {
         // No flag but these two, and one of them.
         let trusted = Flags::TRUSTED.with(Flags::ALLOC);
         match self.kind {
-            Kind::Socket | Kind::SockCommon | Kind::TcpSock => self.flags.without(trusted) == Flags::NONE,
+            Kind::Socket | Kind::SockCommon | Kind::TcpSock => {
+                self.flags.without(trusted) == Flags::NONE
+            }
             _ => self.flags.any(trusted) && self.flags.without(trusted) == Flags::NONE,
         }
     }
@@ -315,7 +361,11 @@ fn same_link(src: &Reg, dst_id: u32) -> bool {
 }
 
 fn comparison(number: u8) -> Box<Fault> {
-    Fault::new(EACCES, "verifier-pointer-comparison", format!("R{number} pointer comparison prohibited"))
+    Fault::new(
+        EACCES,
+        "verifier-pointer-comparison",
+        format!("R{number} pointer comparison prohibited"),
+    )
 }
 
 /// Whether a comparison with the packet's end was decided by an earlier one.

@@ -58,7 +58,11 @@ pub fn collect(state: &mut State, id: u32, linked: &mut Linked) {
     for frame in (0..state.frames.len()).rev() {
         for number in 0..10_u8 {
             if linked_to(&state.frames[frame].regs[usize::from(number)], id) {
-                let place = Where { frame: frame as u8, spilled: false, number };
+                let place = Where {
+                    frame: frame as u8,
+                    spilled: false,
+                    number,
+                };
                 if !linked.push(place) {
                     state.frame_at_mut(frame).regs[usize::from(number)].id = 0;
                 }
@@ -67,7 +71,11 @@ pub fn collect(state: &mut State, id: u32, linked: &mut Linked) {
         for slot in 0..state.frames[frame].stack.len() {
             let held = &state.frames[frame].stack[slot];
             if held.is_spill() && linked_to(&held.reg, id) {
-                let place = Where { frame: frame as u8, spilled: true, number: slot as u8 };
+                let place = Where {
+                    frame: frame as u8,
+                    spilled: true,
+                    number: slot as u8,
+                };
                 if !linked.push(place) {
                     state.frame_at_mut(frame).stack_mut(0)[slot].reg.id = 0;
                 }
@@ -89,12 +97,18 @@ pub fn sync(state: &mut State, known: &Reg, linked: &Linked) {
         if !linked_to(&old, base_id(known.id)) || old == *known {
             continue;
         }
-        let new = if old.id & LINKED_ADD == 0 && known.id & LINKED_ADD == 0 || old.off == known.off {
+        let new = if old.id & LINKED_ADD == 0 && known.id & LINKED_ADD == 0 || old.off == known.off
+        {
             *known
         } else {
             let delta = i64::from(old.off) - i64::from(known.off);
             Reg {
-                num: alu(AluOp::Add, Width::W64, &known.num, &Scalar::constant(delta as u64)),
+                num: alu(
+                    AluOp::Add,
+                    Width::W64,
+                    &known.num,
+                    &Scalar::constant(delta as u64),
+                ),
                 id: old.id,
                 off: old.off,
                 ..*known
