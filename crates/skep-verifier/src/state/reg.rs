@@ -53,6 +53,20 @@ impl Flags {
     pub const TRUSTED: Flags = Flags(1 << 7);
     pub const RCU: Flags = Flags(1 << 8);
     pub const NON_OWN_REF: Flags = Flags(1 << 9);
+    /// Memory of a dynptr of that kind (of [`Kind::Mem`] that `bpf_dynptr_slice` gave); never printed.
+    pub const DYNPTR_LOCAL: Flags = Flags(1 << 10);
+    pub const DYNPTR_RINGBUF: Flags = Flags(1 << 11);
+    pub const DYNPTR_SKB: Flags = Flags(1 << 12);
+    pub const DYNPTR_XDP: Flags = Flags(1 << 13);
+    pub const DYNPTR_SKB_META: Flags = Flags(1 << 14);
+    pub const DYNPTR_FILE: Flags = Flags(1 << 15);
+    /// Any of those that are void once the packet changes.
+    pub const DYNPTR_PACKET: Flags =
+        Flags(Self::DYNPTR_SKB.0 | Self::DYNPTR_XDP.0 | Self::DYNPTR_SKB_META.0);
+    /// Any `DYNPTR_*`.
+    pub const DYNPTR_ANY: Flags = Flags(
+        Self::DYNPTR_PACKET.0 | Self::DYNPTR_LOCAL.0 | Self::DYNPTR_RINGBUF.0 | Self::DYNPTR_FILE.0,
+    );
 
     /// Whether all of `other` are set.
     pub const fn has(self, other: Flags) -> bool {
@@ -105,9 +119,10 @@ pub enum Detail {
         map: MapId,
         uid: u32,
     },
-    /// Bytes of plain memory.
+    /// Bytes of plain memory; `dynptr_id`: the dynptr that they are a slice of, 0 for none.
     Mem {
         size: u32,
+        dynptr_id: u32,
     },
     /// A type of one of the input's BTFs.
     Btf {
