@@ -7,7 +7,7 @@ use skep_spec::insn::{Insn, class, jmp};
 
 pub mod live;
 pub mod scc;
-
+pub mod stack;
 pub mod walk;
 
 #[cfg(test)]

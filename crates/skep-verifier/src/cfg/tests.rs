@@ -145,3 +145,84 @@ fn registers_live_through_irreducible_loops() {
     let live = LiveRegisters::compute(&around, &mut |_, _| None);
     assert!((0..52).all(|slot| live.before(slot) == 1 << 9));
 }
+
+/// Functions that each call the next.
+fn chain(depth: usize) -> Vec<Insn> {
+    let mut insns = Vec::new();
+    for _ in 1..depth {
+        insns.extend([Insn::call_local(1), Insn::exit()]);
+    }
+    insns.extend([Insn::mov64_imm(0, 0), Insn::exit()]);
+    insns
+}
+
+fn depth(bytes: &[u32], private_stack: bool) -> Result<stack::Depth, String> {
+    let insns = chain(bytes.len());
+    let subs = Subprograms::find(&insns, true, None, |_, _| Ok(())).unwrap();
+    let uses: Vec<_> = bytes
+        .iter()
+        .map(|&stack_bytes| stack::FrameUse {
+            stack_bytes,
+            ..Default::default()
+        })
+        .collect();
+    let layout = stack::Layout {
+        jit: true,
+        private_stack,
+    };
+    stack::check(&insns, &subs, &uses, layout, &mut |_, _| false)
+        .map_err(|fault| fault.lines.join("\n"))
+}
+
+#[test]
+fn frames_add_up() {
+    assert_eq!(depth(&[512], false).unwrap().main_bytes, 512);
+    assert_eq!(depth(&[504, 0], false).unwrap().main_bytes, 512);
+    assert_eq!(
+        depth(&[264, 248], false).unwrap_err(),
+        "combined stack size of 2 calls is 528. Too large"
+    );
+    assert_eq!(
+        depth(&[72; 8], false).unwrap_err(),
+        "combined stack size of 7 calls is 560. Too large"
+    );
+    assert_eq!(
+        depth(&[8; 9], false).unwrap_err(),
+        "the call stack of 8 frames is too deep !"
+    );
+    let private = depth(&[512, 48, 512], true).unwrap();
+    assert_eq!(private.private, [true, false, true]);
+    assert_eq!(private.main_bytes, 48);
+}
+
+#[test]
+fn many_paths_are_not_walked_one_by_one() {
+    // 8 levels with 100 calls each: 10^14 paths.
+    const CALLS: i32 = 100;
+    let mut insns = Vec::new();
+    for level in 0..8 {
+        let last = level == 7;
+        for at in 0..CALLS {
+            insns.push(match last {
+                true => Insn::mov64_imm(0, 0),
+                false => Insn::call_local(CALLS - at),
+            });
+        }
+        insns.push(Insn::exit());
+    }
+    let subs = Subprograms::find(&insns, true, None, |_, _| Ok(())).unwrap();
+    assert_eq!(subs.count(), 8);
+    let uses = vec![
+        stack::FrameUse {
+            stack_bytes: 64,
+            ..Default::default()
+        };
+        8
+    ];
+    let layout = stack::Layout {
+        jit: true,
+        private_stack: false,
+    };
+    let found = stack::check(&insns, &subs, &uses, layout, &mut |_, _| false).unwrap();
+    assert_eq!(found.main_bytes, 512);
+}
