@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 pub mod frame;
 pub mod held;
+pub mod name;
 pub mod reg;
 pub mod scalar;
 pub mod slot;

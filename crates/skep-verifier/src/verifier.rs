@@ -7,6 +7,7 @@ use skep_spec::insn::Insn;
 use crate::explore::Explorer;
 use crate::input::{Input, MapId, MapInfo};
 use crate::log::Log;
+use crate::record::Records;
 use crate::state::State;
 use crate::state::frame::Frame;
 use crate::state::reg::Reg;
@@ -65,6 +66,8 @@ pub struct Verifier<'i> {
     pub log: Log,
     pub explore: Explorer,
     pub stats: Stats,
+    /// Special fields, as far as they were asked for.
+    pub(crate) records: Records,
     next_id: u32,
     /// Rules that privileges relax.
     pub allow: Allow,
@@ -117,6 +120,7 @@ impl<'i> Verifier<'i> {
             log: Log::new(input.log_level),
             explore: Explorer::default(),
             stats: Stats::default(),
+            records: Records::new(input),
             next_id: 0,
             allow: Allow::of(input),
         }
