@@ -216,11 +216,14 @@ impl Record {
     }
 }
 
+/// A type's record, or that it has none.
+type Known = Option<Rc<Record>>;
+
 /// The records that were asked for so far.
 #[derive(Debug, Default)]
 pub struct Records {
-    maps: Vec<OnceCell<Option<Rc<Record>>>>,
-    types: RefCell<HashMap<(BtfIdx, u32), Option<Rc<Record>>>>,
+    maps: Vec<OnceCell<Known>>,
+    types: RefCell<HashMap<(BtfIdx, u32), Known>>,
 }
 
 impl Records {

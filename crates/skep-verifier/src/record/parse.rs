@@ -301,23 +301,21 @@ impl<'a> Finder<'a> {
         } else {
             "bpf_rb_node"
         };
-        for member in composite
+        let member = composite
             .members
             .iter()
-            .filter(|member| member.name == node)
+            .find(|member| member.name == node)
+            .ok_or(Refused)?;
+        if !matches!(self.btf.ty(member.ty), Ok(Ty::Struct(_)))
+            || self.btf.name(member.ty) != node_type
         {
-            if !matches!(self.btf.ty(member.ty), Ok(Ty::Struct(_)))
-                || self.btf.name(member.ty) != node_type
-            {
-                return Err(Refused);
-            }
-            let offset = member.byte_offset().ok_or(Refused)?;
-            if !offset.is_multiple_of(8) {
-                return Err(Refused);
-            }
-            return Ok(Some((element.0, offset)));
+            return Err(Refused);
         }
-        Err(Refused)
+        let offset = member.byte_offset().ok_or(Refused)?;
+        if !offset.is_multiple_of(8) {
+            return Err(Refused);
+        }
+        Ok(Some((element.0, offset)))
     }
 }
 
