@@ -2,8 +2,10 @@
 //!
 //! Invariant: `state` is the state before (or, within a step, around) instruction `insn_idx`.
 
+use skep_btf::TypeId;
 use skep_spec::insn::Insn;
 
+use crate::check::call::global::ArgSpec;
 use crate::explore::Explorer;
 use crate::input::{Input, MapId, MapInfo};
 use crate::log::Log;
@@ -50,6 +52,14 @@ pub struct Subprog {
     pub is_global: bool,
     /// A global function that was called.
     pub called: bool,
+    /// A global function that was found safe by itself.
+    pub verified: bool,
+    /// Its type in the program's BTF.
+    pub func: Option<TypeId>,
+    /// What its type says of its arguments; `None` until asked.
+    pub args: Option<std::rc::Rc<[ArgSpec]>>,
+    /// It was called with something else than its type says.
+    pub unreliable: bool,
     pub name: String,
 }
 

@@ -6,6 +6,8 @@ use crate::fault::{Fault, Rule};
 use crate::step::Next;
 use crate::verifier::Verifier;
 
+pub mod global;
+
 impl Verifier<'_> {
     /// `call`, of whatever.
     pub fn step_call(&mut self, insn: Insn) -> Rule<Next> {

@@ -33,6 +33,8 @@ pub struct Frame {
     pub callback_return: CallbackReturn,
     /// How often the callback was entered from the same call.
     pub callback_depth: u32,
+    /// How many asynchronous callbacks in a row set up the next, up to this one.
+    pub async_entries: u32,
 }
 
 impl Frame {
@@ -51,6 +53,7 @@ impl Frame {
             in_exception_callback: false,
             callback_return: CallbackReturn { min: 0, max: 0 },
             callback_depth: 0,
+            async_entries: 0,
         }
     }
 
