@@ -76,8 +76,7 @@ impl Verifier<'_> {
     /// Voids all pointers into the packet, and slices of dynptrs over it: something moved it.
     pub fn clear_packet_pointers(&mut self) {
         let invalid = self.invalid_reg();
-        self.state
-            .for_each_reg(
+        self.state.for_each_reg(
             |reg| reg.is_packet_any() || reg.flags.any(Flags::DYNPTR_PACKET),
             |reg| *reg = invalid,
         );
@@ -105,7 +104,10 @@ impl Verifier<'_> {
             if held.kind != HeldKind::Reference || handed_back && returned == held.id {
                 continue;
             }
-            let line = format!("Unreleased reference id={} alloc_insn={}", held.id, held.insn);
+            let line = format!(
+                "Unreleased reference id={} alloc_insn={}",
+                held.id, held.insn
+            );
             fault = Some(match fault {
                 None => Fault::new(EINVAL, "verifier-unreleased-reference", line),
                 Some(fault) => fault.and(line),
