@@ -90,45 +90,10 @@ pub struct TestOutput {
 impl Program {
     /// Loads and verifies a program.
     pub fn load(door: &dyn Syscall, load: &ProgramLoad<'_>) -> Result<Self, Error> {
-        let bytes: Vec<u8> = load
-            .insns
-            .iter()
-            .flat_map(|insn| insn.to_bytes(Endian::NATIVE))
-            .collect();
-        let license: Vec<u8> = load
-            .license
-            .bytes()
-            .filter(|&b| b != 0)
-            .chain([0])
-            .collect();
-        let attempt = |log: &mut Vec<u8>| -> Result<OwnedFd, Errno> {
-            let count = u32::try_from(load.insns.len()).map_err(|_| Errno(libc::E2BIG))?;
-            let mut attr = Attr::new(144)
-                .u32(0, load.program_type)
-                .u32(4, count)
-                .pointer(8, &bytes)
-                .pointer(16, &license)
-                .u32(24, u32::from(!log.is_empty()))
-                .u32(28, log.len() as u32)
-                .pointer_mut(32, log)
-                .u32(44, load.flags)
-                .name(48, load.name)
-                .u32(68, load.expected_attach_type)
-                .u32(108, load.attach_btf_id);
-            if let Some(types) = &load.btf {
-                attr = attr
-                    .u32(72, types.btf.as_raw_fd() as u32)
-                    .u32(76, 8)
-                    .pointer(80, types.func_info)
-                    .u32(88, (types.func_info.len() / 8) as u32)
-                    .u32(92, 16)
-                    .pointer(96, types.line_info)
-                    .u32(104, (types.line_info.len() / 16) as u32);
-            }
-            // SAFETY: all pointers name live buffers whose lengths stand beside them in the attribute.
-            let fd = unsafe { door.bpf(Command::ProgLoad, attr.bytes_mut()) }?;
-            // SAFETY: the kernel has just made this descriptor for us.
-            unsafe { own(fd) }
+        let question = Question::new(load);
+        let attempt = |log: &mut [u8]| {
+            let level = u32::from(!log.is_empty());
+            question.ask(door, log, level)
         };
         let mut log = Vec::new();
         let mut result = attempt(&mut log);
@@ -148,15 +113,37 @@ impl Program {
                 fd,
                 name: load.name.to_owned(),
             }),
-            Err(errno) => {
-                let end = log.iter().position(|&b| b == 0).unwrap_or(log.len());
-                Err(Error {
-                    call: Command::ProgLoad.name(),
-                    errno,
-                    subject: load.name.to_owned(),
-                    log: String::from_utf8_lossy(&log[..end]).into_owned(),
-                })
+            Err(errno) => Err(Error {
+                call: Command::ProgLoad.name(),
+                errno,
+                subject: load.name.to_owned(),
+                log: text(&log),
+            }),
+        }
+    }
+
+    /// Loads and verifies a program with the whole log of that level (1: faults and the path to them, 2: every state),
+    /// which comes back with either verdict. A log that outgrows all bounds is cut, and the answer is then `ENOSPC`.
+    pub fn load_with_log(
+        door: &dyn Syscall,
+        load: &ProgramLoad<'_>,
+        level: u32,
+    ) -> (Result<Self, Errno>, String) {
+        let question = Question::new(load);
+        let mut room = 64 << 10;
+        loop {
+            let mut log = vec![0; room];
+            let result = question.ask(door, &mut log, level);
+            room *= 16;
+            if result.as_ref().is_err_and(|errno| errno.0 == libc::ENOSPC) && room <= LOG_BYTES_MAX
+            {
+                continue;
             }
+            let program = result.map(|fd| Self {
+                fd,
+                name: load.name.to_owned(),
+            });
+            return (program, text(&log));
         }
     }
 
@@ -218,6 +205,68 @@ impl AsFd for Program {
     }
 }
 
+/// What a log buffer holds.
+fn text(log: &[u8]) -> String {
+    let end = log.iter().position(|&b| b == 0).unwrap_or(log.len());
+    String::from_utf8_lossy(&log[..end]).into_owned()
+}
+
+/// A load as the kernel takes it, which may be asked again with another log.
+struct Question<'a> {
+    load: &'a ProgramLoad<'a>,
+    insns: Vec<u8>,
+    license: Vec<u8>,
+}
+
+impl<'a> Question<'a> {
+    fn new(load: &'a ProgramLoad<'a>) -> Self {
+        let insns = load.insns.iter();
+        Self {
+            load,
+            insns: insns
+                .flat_map(|insn| insn.to_bytes(Endian::NATIVE))
+                .collect(),
+            license: load
+                .license
+                .bytes()
+                .filter(|&b| b != 0)
+                .chain([0])
+                .collect(),
+        }
+    }
+
+    fn ask(&self, door: &dyn Syscall, log: &mut [u8], level: u32) -> Result<OwnedFd, Errno> {
+        let load = self.load;
+        let count = u32::try_from(load.insns.len()).map_err(|_| Errno(libc::E2BIG))?;
+        let mut attr = Attr::new(144)
+            .u32(0, load.program_type)
+            .u32(4, count)
+            .pointer(8, &self.insns)
+            .pointer(16, &self.license)
+            .u32(24, level)
+            .u32(28, log.len() as u32)
+            .pointer_mut(32, log)
+            .u32(44, load.flags)
+            .name(48, load.name)
+            .u32(68, load.expected_attach_type)
+            .u32(108, load.attach_btf_id);
+        if let Some(types) = &load.btf {
+            attr = attr
+                .u32(72, types.btf.as_raw_fd() as u32)
+                .u32(76, 8)
+                .pointer(80, types.func_info)
+                .u32(88, (types.func_info.len() / 8) as u32)
+                .u32(92, 16)
+                .pointer(96, types.line_info)
+                .u32(104, (types.line_info.len() / 16) as u32);
+        }
+        // SAFETY: all pointers name live buffers whose lengths stand beside them in the attribute.
+        let fd = unsafe { door.bpf(Command::ProgLoad, attr.bytes_mut()) }?;
+        // SAFETY: the kernel has just made this descriptor for us.
+        unsafe { own(fd) }
+    }
+}
+
 /// Loads BTF into the kernel, so that maps and programs can refer to it.
 pub fn load_btf(door: &dyn Syscall, btf: &[u8]) -> Result<OwnedFd, Error> {
     let mut log = Vec::new();
@@ -236,12 +285,11 @@ pub fn load_btf(door: &dyn Syscall, btf: &[u8]) -> Result<OwnedFd, Error> {
         match result {
             Ok(fd) => return Ok(fd),
             Err(errno) if !log.is_empty() || errno.0 == libc::EPERM || errno.0 == libc::ENOSYS => {
-                let end = log.iter().position(|&b| b == 0).unwrap_or(log.len());
                 return Err(Error {
                     call: Command::BtfLoad.name(),
                     errno,
                     subject: "BTF".to_owned(),
-                    log: String::from_utf8_lossy(&log[..end]).into_owned(),
+                    log: text(&log),
                 });
             }
             Err(_) => log = vec![0; 1 << 20],

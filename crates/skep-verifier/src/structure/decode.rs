@@ -2,7 +2,8 @@
 //!
 //! Invariants: [`Verdicts`] agrees with [`check_insn`] and [`check_late`] on every slot. The kernel reports the faults
 //! of one instruction in three steps: reserved fields, then operands (a register that does not exist among them), then
-//! constants (`div by zero`, `invalid shift`); so do these functions.
+//! constants (`div by zero`, `invalid shift`); so do these functions. Comparisons read their first operand before the
+//! first step.
 
 use skep_spec::insn::{Insn, alu, atomic, class, jmp, mode, pseudo, size, source};
 
@@ -97,6 +98,8 @@ pub enum Verdict {
     Fine,
     /// [`check_insn`] refuses it.
     Reserved,
+    /// [`check_insn`] refuses it, but a comparison's first operand is read before that.
+    ReservedAfterFirst,
     /// It names a register above r10: [`check_register`] refuses that operand when its turn comes.
     Register,
     /// [`check_late`] refuses it, once its operands are found readable.
@@ -115,8 +118,13 @@ impl Verdicts {
         while at < insns.len() {
             let insn = insns[at];
             verdicts[at] = if reserved(insn, isa).is_some() {
-                Verdict::Reserved
-            } else if insn.dst > 10 || (uses_source(insn) && insn.src > 10) {
+                match is_comparison(insn) {
+                    true => Verdict::ReservedAfterFirst,
+                    false => Verdict::Reserved,
+                }
+            } else if (uses_destination(insn) && insn.dst > 10)
+                || (uses_source(insn) && insn.src > 10)
+            {
                 Verdict::Register
             } else if late(insn).is_some() {
                 Verdict::Late
@@ -145,6 +153,21 @@ impl Verdicts {
     }
 }
 
+/// Whether it is a conditional jump with operands.
+const fn is_comparison(insn: Insn) -> bool {
+    matches!(insn.class(), class::JMP | class::JMP32)
+        && !matches!(insn.op(), jmp::JA | jmp::CALL | jmp::EXIT | jmp::JCOND)
+}
+
+/// Whether the destination field names a register. Where it does not, its rule is one of reserved fields.
+const fn uses_destination(insn: Insn) -> bool {
+    match insn.class() {
+        class::LD => insn.is_ld_imm64(),
+        class::JMP | class::JMP32 => is_comparison(insn),
+        _ => true,
+    }
+}
+
 /// Whether the source field names a register.
 const fn uses_source(insn: Insn) -> bool {
     match insn.class() {
@@ -152,10 +175,7 @@ const fn uses_source(insn: Insn) -> bool {
         class::LDX | class::STX => true,
         class::ST => false,
         class::ALU | class::ALU64 => insn.is_register_form() && insn.op() != alu::END,
-        _ => {
-            insn.is_register_form()
-                && !matches!(insn.op(), jmp::JA | jmp::CALL | jmp::EXIT | jmp::JCOND)
-        }
+        _ => insn.is_register_form() && is_comparison(insn),
     }
 }
 

@@ -13,6 +13,9 @@ const EPERM: i32 = 1;
 /// bpf_tail_call.
 const TAIL_CALL: i32 = 12;
 
+/// gotol
+const LONG_JUMP: u8 = class::JMP32 | jmp::JA;
+
 /// One function of a program: the main one, or one that is called or whose address is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Subprogram {
@@ -101,7 +104,12 @@ impl Subprograms {
     pub fn check_jumps(&self, insns: &[Insn]) -> Rule {
         for sub in &self.0 {
             for (at, &insn) in insns.iter().enumerate().take(sub.end).skip(sub.start) {
-                if let Some(offset) = insn.jump_offset() {
+                // Codes are not checked yet: a gotol with a register form is no gotol.
+                let offset = insn.jump_offset().map(|offset| match insn.code {
+                    LONG_JUMP => offset,
+                    _ => i32::from(insn.off),
+                });
+                if let Some(offset) = offset {
                     // The kernel counts in 32 bits, and prints what came out.
                     let to = (at as i32).wrapping_add(offset).wrapping_add(1);
                     let inside =
@@ -113,9 +121,8 @@ impl Subprograms {
                 }
             }
             let last = insns[sub.end - 1];
-            let leaves = last.is_exit()
-                || last.code == class::JMP | jmp::JA
-                || last.code == class::JMP32 | jmp::JA;
+            let leaves =
+                last.is_exit() || last.code == class::JMP | jmp::JA || last.code == LONG_JUMP;
             if !leaves {
                 let line = "last insn is not an exit or jmp";
                 return Err(Fault::new(EINVAL, "verifier-falls-through", line).at(sub.end - 1));
