@@ -200,6 +200,17 @@ impl Scalar {
         *self = Scalar::from_parts(self.bits, Range64::FULL, Range32::FULL);
     }
 
+    /// With low 32 bits that are known; the bounds of all 64 stay as they are.
+    #[inline]
+    #[must_use]
+    pub(crate) const fn with_low(&self, low: u32) -> Scalar {
+        Scalar::from_parts(
+            self.bits.const_subreg(low),
+            self.range64(),
+            Range32::constant(low),
+        )
+    }
+
     /// The low 32 bits, zero-extended: what every 32-bit operation leaves.
     #[inline]
     #[must_use]

@@ -210,6 +210,18 @@ impl Tnum {
         }
     }
 
+    /// The lowest `bytes` bytes (2, 4 or 8) in reverse order, zero-extended.
+    #[inline]
+    #[must_use]
+    pub const fn swap_bytes(self, bytes: u8) -> Tnum {
+        // All eight reversed, the lowest ones are at the top.
+        let whole = Tnum {
+            value: self.value.swap_bytes(),
+            mask: self.mask.swap_bytes(),
+        };
+        whole.rshift(64 - 8 * if bytes > 8 { 8 } else { bytes })
+    }
+
     /// The low 32 bits, zero-extended.
     #[inline]
     #[must_use]
@@ -281,6 +293,33 @@ impl Tnum {
     #[must_use]
     pub const fn has(self, number: u64) -> bool {
         (number ^ self.value) & !self.mask == 0
+    }
+
+    /// The least member that is not below `bound`.
+    #[inline]
+    #[must_use]
+    pub const fn least_from(self, bound: u64) -> Option<u64> {
+        if bound <= self.value {
+            return Some(self.value);
+        }
+        if bound > self.max() {
+            return None;
+        }
+        let base = bound & self.mask | self.value;
+        let wrong = (bound ^ self.value) & !self.mask;
+        if wrong == 0 {
+            return Some(base);
+        }
+        // Above the highest known bit that differs, the bound's own bits will do; below it, the least ones.
+        let at = 1u64 << (63 - wrong.leading_zeros());
+        let above = !(at | (at - 1));
+        if self.value & at != 0 {
+            return Some(base & above | self.value);
+        }
+        // The bound has the bit and no member has: the next higher choice of unknown bits above it.
+        let unknown = self.mask & above;
+        let next = ((bound | !unknown) & above).wrapping_add(at << 1) & unknown;
+        Some(next | self.value)
     }
 
     /// Some number is in both.

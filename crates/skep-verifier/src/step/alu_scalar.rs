@@ -3,7 +3,7 @@
 //! Invariant: every outcome of the instruction for members of the operands is a member of the result. Bounds are as
 //! tight as Linux 6.18 has them and no tighter, since programs are pruned and messages printed by them.
 
-use skep_spec::insn::{Insn, alu, class};
+use skep_spec::insn::{Insn, alu, class, source};
 
 use crate::state::scalar::Scalar;
 use crate::state::scalar::range::{Range32, Range64};
@@ -33,8 +33,10 @@ pub enum AluOp {
     Mov,
     /// Sign-extends that many bytes of the source.
     Movsx(u8),
-    /// Byte swaps of all kinds.
-    End,
+    /// Keeps that many low bytes, in the order that they have.
+    Cut(u8),
+    /// Keeps that many low bytes, in reverse order.
+    Swap(u8),
 }
 
 /// How many bits an operation works on; 32-bit ones leave the upper half zero.
@@ -45,7 +47,8 @@ pub enum Width {
 }
 
 impl AluOp {
-    /// The operation and width of an arithmetic instruction; `None` for other instructions and unused codes.
+    /// The operation and width of an arithmetic instruction on a little-endian machine; `None` for other instructions
+    /// and unused codes.
     #[inline]
     #[must_use]
     pub const fn decode(insn: Insn) -> Option<(AluOp, Width)> {
@@ -73,10 +76,42 @@ impl AluOp {
             (alu::MOV, 16) => AluOp::Movsx(2),
             (alu::MOV, 32) => AluOp::Movsx(4),
             (alu::MOV, _) => AluOp::Mov,
-            (alu::END, _) => AluOp::End,
+            (alu::END, _) => {
+                let bytes = match insn.imm {
+                    16 => 2,
+                    32 => 4,
+                    _ => 8,
+                };
+                let to_host =
+                    insn.code & (class::MASK | source::TO_BE) == class::ALU | source::TO_LE;
+                let op = if to_host {
+                    AluOp::Cut(bytes)
+                } else {
+                    AluOp::Swap(bytes)
+                };
+                return Some((op, Width::W64));
+            }
             _ => return None,
         };
         Some((op, width))
+    }
+}
+
+/// The two numbers that a number spread from a sign bit can be, all zeros and all ones, where an operation shall be
+/// walked once for each: the first on another path from the same instruction, the second at once. What follows such an
+/// `and` or `or` with a constant is a choice between two constants, and the bounds of both together would hide it.
+#[inline]
+#[must_use]
+pub fn fork(op: AluOp, dst: &Scalar, src: &Scalar) -> Option<(Scalar, Scalar)> {
+    if !matches!(op, AluOp::And | AluOp::Or) || !src.is_const() {
+        return None;
+    }
+    if (dst.smin, dst.smax) == (-1, 0) {
+        Some((Scalar::constant(0), Scalar::constant(u64::MAX)))
+    } else if (dst.s32_min, dst.s32_max) == (-1, 0) {
+        Some((dst.with_low(0), dst.with_low(u32::MAX)))
+    } else {
+        None
     }
 }
 
@@ -90,6 +125,8 @@ pub fn alu(op: AluOp, width: Width, dst: &Scalar, src: &Scalar) -> Scalar {
         (AluOp::Mov, Width::W32) => src.zext32(),
         (AluOp::Movsx(bytes), Width::W64) => src.sext(bytes),
         (AluOp::Movsx(bytes), Width::W32) => src.sext32(bytes),
+        (AluOp::Cut(bytes), _) => dst.truncate(bytes),
+        (AluOp::Swap(bytes), _) => Scalar::from_bits(dst.bits.swap_bytes(bytes)),
         (AluOp::Neg, _) => binary(AluOp::Sub, width, &Scalar::constant(0), dst),
         _ => binary(op, width, dst, src),
     }
@@ -101,7 +138,7 @@ fn binary(op: AluOp, width: Width, dst: &Scalar, src: &Scalar) -> Scalar {
             Some(shift) => shift,
             None => return Scalar::UNKNOWN,
         },
-        AluOp::Div | AluOp::Sdiv | AluOp::Mod | AluOp::Smod | AluOp::End => return Scalar::UNKNOWN,
+        AluOp::Div | AluOp::Sdiv | AluOp::Mod | AluOp::Smod => return Scalar::UNKNOWN,
         _ => 0,
     };
     if let (Some(left), Some(right)) = (dst.settled_const(), src.settled_const()) {
@@ -125,18 +162,13 @@ fn binary(op: AluOp, width: Width, dst: &Scalar, src: &Scalar) -> Scalar {
     }
 }
 
-/// A shift says something only by a known count below the width.
+/// A shift says something only by a known count below the width; a 32-bit one too takes all 64 bits of the count.
 fn shift_count(width: Width, src: &Scalar) -> Option<u8> {
-    match width {
-        Width::W64 => src
-            .as_const()
-            .filter(|&count| count < 64)
-            .map(|count| count as u8),
-        Width::W32 => src
-            .subreg_const()
-            .filter(|&count| count < 32)
-            .map(|count| count as u8),
-    }
+    let (known, limit) = match width {
+        Width::W64 => (src.is_const(), 64),
+        Width::W32 => (src.subreg_const().is_some(), 32),
+    };
+    (known && src.umax < limit).then_some(src.umax as u8)
 }
 
 /// Constants are computed as the machine does.

@@ -219,12 +219,12 @@ pub fn refine(cond: Cond, is32: bool, taken: bool, a: &mut Scalar, b: &mut Scala
     b.sync();
 }
 
-/// Equal numbers are in both.
+/// Equal numbers are in both; of equal 64-bit numbers the low halves are not compared.
 fn meet(is32: bool, a: &mut Scalar, b: &mut Scalar) {
-    let mut low = a.range32();
-    low.meet_unsigned(b.u32_min, b.u32_max);
-    low.meet_signed(b.s32_min, b.s32_max);
     if is32 {
+        let mut low = a.range32();
+        low.meet_unsigned(b.u32_min, b.u32_max);
+        low.meet_signed(b.s32_min, b.s32_max);
         let subreg = a.bits.subreg().intersect(b.bits.subreg());
         for side in [a, b] {
             *side = Scalar::from_parts(side.bits.with_subreg(subreg), side.range64(), low);
@@ -234,8 +234,9 @@ fn meet(is32: bool, a: &mut Scalar, b: &mut Scalar) {
         wide.meet_unsigned(b.umin, b.umax);
         wide.meet_signed(b.smin, b.smax);
         let bits = a.bits.intersect(b.bits);
-        *a = Scalar::from_parts(bits, wide, low);
-        *b = *a;
+        for side in [a, b] {
+            *side = Scalar::from_parts(bits, wide, side.range32());
+        }
     }
 }
 
@@ -285,6 +286,8 @@ fn learn_bits(set: bool, is32: bool, a: &mut Scalar, b: &mut Scalar) {
     };
     let old = bits(side, is32);
     let new = if !set {
+        // The bounds could contradict the bits on a side that is impossible: they go.
+        side.forget_bounds();
         old.and(Tnum::constant(!constant))
     } else if constant.is_power_of_two() {
         old.or(Tnum::constant(constant))

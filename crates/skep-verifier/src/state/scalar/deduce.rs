@@ -68,10 +68,11 @@ impl Scalar {
         };
         parts.bounds_from_bits();
         for _ in 0..3 {
-            parts.wide.meet_signs();
-            parts.wide.meet_one_sign();
             parts.low_from_wide();
             parts.low.meet_signs();
+            parts.low.meet_one_sign();
+            parts.wide.meet_signs();
+            parts.wide.meet_one_sign();
             parts.wide_from_low();
         }
         parts.bits_from_bounds();
@@ -93,6 +94,29 @@ impl Parts {
         self.wide.meet_bits(self.bits.value, self.bits.mask);
         self.low
             .meet_bits(self.bits.value as u32, self.bits.mask as u32);
+        self.single_number();
+    }
+
+    /// Where the bits allow one number within the bounds, it is that one.
+    #[inline]
+    fn single_number(&mut self) {
+        let (bits, umin, umax) = (self.bits, self.wide.umin, self.wide.umax);
+        // The member after a number; after the largest one, that one again.
+        let after = |number: u64| {
+            let next = number.checked_add(1).and_then(|next| bits.least_from(next));
+            next.unwrap_or(bits.max())
+        };
+        let next = after(umin);
+        let single = if bits.has(umin) {
+            (next > umax).then_some(umin)
+        } else {
+            (next == bits.max() || (next <= umax && after(next) > umax)).then_some(next)
+        };
+        if let Some(number) = single {
+            self.bits = Tnum::constant(number);
+            self.wide = Range64::constant(number);
+            self.low = Range32::constant(number as u32);
+        }
     }
 
     #[inline]

@@ -25,6 +25,15 @@ pub fn write_signed(out: &mut dyn Write, number: i64) -> fmt::Result {
     }
 }
 
+/// A signed number of 32 bits: where it is printed in hexadecimal, it has 32 bits.
+fn shown32(number: i32) -> u64 {
+    if i16::try_from(number).is_ok() {
+        number as u64
+    } else {
+        u64::from(number as u32)
+    }
+}
+
 impl Scalar {
     /// The bounds and bits that say something, a comma before each but the first; `first` says whether none was printed
     /// before.
@@ -34,16 +43,8 @@ impl Scalar {
             ("smax", self.smax as u64, self.smax == i64::MAX),
             ("umin", self.umin, self.umin == 0),
             ("umax", self.umax, self.umax == u64::MAX),
-            (
-                "smin32",
-                i64::from(self.s32_min) as u64,
-                self.s32_min == i32::MIN,
-            ),
-            (
-                "smax32",
-                i64::from(self.s32_max) as u64,
-                self.s32_max == i32::MAX,
-            ),
+            ("smin32", shown32(self.s32_min), self.s32_min == i32::MIN),
+            ("smax32", shown32(self.s32_max), self.s32_max == i32::MAX),
             ("umin32", u64::from(self.u32_min), self.u32_min == 0),
             ("umax32", u64::from(self.u32_max), self.u32_max == u32::MAX),
         ];

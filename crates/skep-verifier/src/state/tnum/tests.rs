@@ -185,3 +185,22 @@ fn text() {
     assert_eq!(Tnum::new(0, 0xff).to_string(), "(0x0; 0xff)");
     assert_eq!(Tnum::new(0x10, 0x3).to_string(), "(0x10; 0x3)");
 }
+
+#[test]
+fn the_least_member_from_a_bound() {
+    for at in [0, 29, 64 - BITS] {
+        for tnum in all(at) {
+            for low in 0..1u64 << BITS {
+                for bound in [
+                    low << at,
+                    (low << at).wrapping_add(1),
+                    (low << at).wrapping_sub(1),
+                ] {
+                    let least = members(tnum).into_iter().filter(|&m| m >= bound).min();
+                    assert_eq!(tnum.least_from(bound), least, "{tnum} {bound:#x}");
+                }
+            }
+        }
+    }
+    assert_eq!(Tnum::UNKNOWN.least_from(77), Some(77));
+}
