@@ -15,6 +15,7 @@ mod relocate;
 #[cfg(test)]
 mod tests;
 
+pub use compat::compatible;
 pub use error::CoreError;
 pub use kind::CoreKind;
 pub use patch::{POISON_IMM, Patched, is_poison};

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use skep_btf::Btf;
+use skep_btf::{Btf, Kind, Ty};
 use skep_btf::core::{Patched, Relocator};
 
 use crate::error::ObjError;
@@ -127,24 +127,36 @@ impl Object {
         Ok(out)
     }
 
-    /// The functions that a program reaches by calls and callbacks, itself first.
+    /// The functions that a program reaches by calls and callbacks, itself first; each follows the function that first
+    /// names it, with what it reaches itself. The callback that an `exception_callback:` tag names comes last.
     fn reachable(&self, program: &ProgramSpec) -> Result<Vec<FnIdx>, ObjError> {
-        let mut order = vec![program.function];
-        let mut seen: HashSet<FnIdx> = order.iter().copied().collect();
-        let mut next = 0;
-        while let Some(&index) = order.get(next) {
-            next += 1;
-            let function = self.function(index).ok_or_else(|| {
-                ObjError::link(
-                    &program.name,
-                    format!("function {} is not in the object", index.0),
-                )
-            })?;
-            for reloc in &function.relocs {
+        let mut order = Vec::new();
+        let mut seen: HashSet<FnIdx> = HashSet::new();
+        let roots = std::iter::once(program.function).chain(self.exception_callback(program)?);
+        for root in roots {
+            if !seen.insert(root) {
+                continue;
+            }
+            order.push(root);
+            // Functions whose references are being followed, and how many were.
+            let mut open = vec![(root, 0)];
+            while let Some((index, at)) = open.last_mut() {
+                let function = self.function(*index).ok_or_else(|| {
+                    ObjError::link(
+                        &program.name,
+                        format!("function {} is not in the object", index.0),
+                    )
+                })?;
+                let Some(reloc) = function.relocs.get(*at) else {
+                    open.pop();
+                    continue;
+                };
+                *at += 1;
                 match reloc.target {
                     RelocTarget::Call(target) | RelocTarget::FuncAddr(target) => {
                         if seen.insert(target) {
                             order.push(target);
+                            open.push((target, 0));
                         }
                     }
                     RelocTarget::Extern(index) => self.check_extern(function, index)?,
@@ -160,6 +172,49 @@ impl Object {
             }
         }
         Ok(order)
+    }
+
+    /// The function that runs when the program throws, if a tag of its type names one.
+    fn exception_callback(&self, program: &ProgramSpec) -> Result<Option<FnIdx>, ObjError> {
+        const TAG: &str = "exception_callback:";
+        let (Some(btf), Some(main)) = (
+            self.btf.as_deref(),
+            self.function(program.function).and_then(|f| f.btf_type),
+        ) else {
+            return Ok(None);
+        };
+        let mut found = None;
+        for id in btf.own_ids() {
+            if btf.kind(id) != Ok(Kind::DeclTag) {
+                continue;
+            }
+            let Ok(Ty::DeclTag {
+                value,
+                target,
+                component: -1,
+                ..
+            }) = btf.ty(id)
+            else {
+                continue;
+            };
+            let Some(name) = value.strip_prefix(TAG).filter(|_| target == main) else {
+                continue;
+            };
+            let broken = |why| ObjError::link(&program.name, why);
+            if found.is_some() {
+                return Err(broken("it has several exception callbacks".into()));
+            }
+            let index = self
+                .function_index(name)
+                .filter(|index| self.functions[index.0].linkage != Linkage::Static)
+                .ok_or_else(|| {
+                    broken(format!(
+                        "its exception callback `{name}` is not a global function of the object"
+                    ))
+                })?;
+            found = Some(index);
+        }
+        Ok(found)
     }
 
     /// Refuses externs that no engine can supply.

@@ -28,6 +28,7 @@ mod link;
 mod loader;
 pub mod maps;
 mod object_spec;
+pub mod verify;
 
 pub use engine::Engine;
 pub use engine::embedded::Embedded;
@@ -41,4 +42,5 @@ pub use skep_btf as btf;
 pub use skep_host as host;
 pub use skep_obj as obj;
 pub use skep_spec as spec;
+pub use skep_verifier as verifier;
 pub use skep_vm as vm;

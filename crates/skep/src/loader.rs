@@ -189,7 +189,7 @@ fn users_of(object: &ObjectData, symbol: usize) -> String {
         .map_or_else(|| "?".to_owned(), |f| f.name.clone())
 }
 
-fn config_bytes(value: &Config, size: usize) -> Vec<u8> {
+pub(crate) fn config_bytes(value: &Config, size: usize) -> Vec<u8> {
     let mut bytes = match value {
         // `enum libbpf_tristate` for wide variables, the letter for `char`, truth for `bool`.
         Config::Tristate(letter) => {
@@ -248,7 +248,7 @@ fn make_maps(object: &ObjectData, engine: &dyn Engine) -> Result<MadeMaps> {
 }
 
 /// A ring buffer is a power of two of pages; sources may say any number, as other loaders round it up too.
-fn fitted(spec: &MapSpec) -> Cow<'_, MapSpec> {
+pub(crate) fn fitted(spec: &MapSpec) -> Cow<'_, MapSpec> {
     const PAGE: u32 = 4096;
     let size = spec.def.max_entries;
     let ring = matches!(spec.def.map_type, MapType::Ringbuf | MapType::UserRingbuf);

@@ -11,6 +11,17 @@ use crate::ty::{Composite, Enum, Ty, TypeId};
 const DEPTH_MAX: usize = 32;
 const STEPS_MAX: u32 = 1 << 20;
 
+/// Whether two types count as the same although they stand in different BTFs, as for `bpf_core_type_exists()`: what a
+/// kernel function must have in common with its declaration.
+pub fn compatible(
+    local: &Btf,
+    local_id: TypeId,
+    target: &Btf,
+    target_id: TypeId,
+) -> Result<bool, BtfError> {
+    Compare::new(local, target).types(local_id, target_id, 0)
+}
+
 /// A comparison under way, with what is left of its budget.
 pub(super) struct Compare<'a> {
     local: &'a Btf,
