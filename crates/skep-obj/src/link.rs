@@ -6,8 +6,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use skep_btf::{Btf, Kind, Ty};
 use skep_btf::core::{Patched, Relocator};
+use skep_btf::{Btf, Kind, Ty};
 
 use crate::error::ObjError;
 use crate::object::*;

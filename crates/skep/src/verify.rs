@@ -11,7 +11,7 @@ use std::sync::Arc;
 use skep_btf::build::TypeDef;
 use skep_btf::ty::Linkage as BtfLinkage;
 use skep_btf::{Btf, Builder, TypeId};
-use skep_obj::{LinkedProgram, Linkage, MapKind, Object, ObjError, ProgramSpec};
+use skep_obj::{Linkage, LinkedProgram, MapKind, ObjError, Object, ProgramSpec};
 use skep_spec::program::{AttachType, ProgramType, flags};
 use skep_verifier::Input;
 use skep_verifier::input::{Caps, FuncInfo, SourceLine};
@@ -188,7 +188,6 @@ impl Prepared {
             kern_version: code.kern_version.unwrap_or(0),
             cpus: self.kernel.cpus,
             insns: code.insns,
-            ..Input::new(program_type, Vec::new())
         })
     }
 }

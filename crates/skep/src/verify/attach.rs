@@ -75,7 +75,10 @@ fn struct_ops(
         Some((ops, *offset))
     });
     let (Some((ops, offset)), Some(local)) = (uses, object.btf.as_deref()) else {
-        return Err(lost(&program.name, "no struct_ops value of the object uses it"));
+        return Err(lost(
+            &program.name,
+            "no struct_ops value of the object uses it",
+        ));
     };
     let broken = |_| lost(&ops.name, "its type is broken");
     let member = local
@@ -165,8 +168,16 @@ pub fn section_guess(section: &str, object: &str) -> (ProgramType, Option<Attach
         ("cgroup/sock", P::CgroupSock, Some(A::CgroupInetSockCreate)),
         ("cgroup/skb", P::CgroupSkb, None),
         ("cgroup/dev", P::CgroupDevice, None),
-        ("cgroup/connect4", P::CgroupSockAddr, Some(A::CgroupInet4Connect)),
-        ("cgroup/connect6", P::CgroupSockAddr, Some(A::CgroupInet6Connect)),
+        (
+            "cgroup/connect4",
+            P::CgroupSockAddr,
+            Some(A::CgroupInet4Connect),
+        ),
+        (
+            "cgroup/connect6",
+            P::CgroupSockAddr,
+            Some(A::CgroupInet6Connect),
+        ),
         ("connect4", P::CgroupSockAddr, Some(A::CgroupInet4Connect)),
         ("connect6", P::CgroupSockAddr, Some(A::CgroupInet6Connect)),
         ("sockops", P::SockOps, None),
