@@ -12,6 +12,7 @@ pub mod fault;
 pub mod input;
 pub mod log;
 pub mod platform;
+pub mod prepare;
 pub mod record;
 pub mod state;
 pub mod step;

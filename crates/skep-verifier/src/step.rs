@@ -7,6 +7,7 @@ use skep_spec::insn::{class, jmp, mode};
 
 use crate::fault::{Fault, Rule};
 use crate::state::reg::{Kind, Reg};
+use crate::structure::{self, Verdict};
 use crate::verifier::Verifier;
 
 pub mod alu_op;
@@ -43,6 +44,9 @@ impl Verifier<'_> {
     pub fn step(&mut self) -> Rule<Next> {
         let at = self.insn_idx;
         let insn = self.insns[at];
+        if self.shape.verdicts.at(at) == Verdict::Reserved {
+            structure::check_insn(insn, &self.shape.isa)?;
+        }
         let following = Next::Insn(at + 1);
         match insn.code & class::MASK {
             class::ALU | class::ALU64 => {

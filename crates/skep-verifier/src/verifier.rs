@@ -44,6 +44,8 @@ pub struct Subprog {
     pub has_tail_call: bool,
     pub tail_call_reachable: bool,
     pub has_ld_abs: bool,
+    /// A helper calls it back, now or later.
+    pub is_callback: bool,
     pub is_async_callback: bool,
     pub is_exception_callback: bool,
     pub changes_pkt_data: bool,
@@ -78,6 +80,8 @@ pub struct Verifier<'i> {
     pub stats: Stats,
     /// Special fields, as far as they were asked for.
     pub(crate) records: Records,
+    /// What was found before the walk.
+    pub shape: crate::prepare::Shape,
     next_id: u32,
     /// Rules that privileges relax.
     pub allow: Allow,
@@ -131,6 +135,7 @@ impl<'i> Verifier<'i> {
             explore: Explorer::default(),
             stats: Stats::default(),
             records: Records::new(input),
+            shape: crate::prepare::Shape::default(),
             next_id: 0,
             allow: Allow::of(input),
         }
@@ -171,12 +176,14 @@ impl<'i> Verifier<'i> {
 impl Verifier<'_> {
     /// Everything, in the order in which the kernel does it.
     pub fn run(&mut self) -> crate::fault::Rule {
+        self.prepare()?;
         self.state = State::new(0);
         let ctx = crate::state::reg::Reg::pointer(
             crate::state::reg::Kind::Ctx,
             crate::state::reg::Flags::NONE,
         );
         self.set_reg(1, ctx);
-        self.walk()
+        self.walk()?;
+        self.check_stack_depth()
     }
 }

@@ -9,6 +9,7 @@ use crate::state::reg::{Flags, Kind, LINKED_ADD, Reg};
 use crate::state::scalar::Scalar;
 use crate::step::Use;
 use crate::step::alu_scalar::{AluOp, alu};
+use crate::structure::{self, Verdict};
 use crate::verifier::Verifier;
 
 const EACCES: i32 = 13;
@@ -56,6 +57,9 @@ impl Verifier<'_> {
                     self.check_reg_arg(insn.src, Use::Read)?;
                 }
                 self.check_reg_arg(insn.dst, Use::Read)?;
+                if self.shape.verdicts.at(self.insn_idx) == Verdict::Late {
+                    structure::check_late(insn)?;
+                }
                 self.check_reg_arg(insn.dst, Use::WriteNoMark)?;
                 self.adjust_reg(insn)?;
                 self.check_invariants(insn.dst, "alu")

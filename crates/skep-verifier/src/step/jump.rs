@@ -13,6 +13,7 @@ use crate::step::alu_op::immediate;
 use crate::step::linked::{self, Linked};
 use crate::step::refine::{self, Cond, branch_taken};
 use crate::step::{Next, Use};
+use crate::structure::{self, Verdict};
 use crate::verifier::Verifier;
 use skep_spec::map::MapType;
 
@@ -32,6 +33,9 @@ impl Verifier<'_> {
         let narrow = insn.code & class::MASK == class::JMP32;
         let by_register = insn.is_register_form();
         self.check_reg_arg(insn.dst, Use::Read)?;
+        if self.shape.verdicts.at(at) == Verdict::ReservedAfterFirst {
+            structure::check_insn(insn, &self.shape.isa)?;
+        }
         let dst = *self.reg(insn.dst);
         let src = if by_register {
             self.check_reg_arg(insn.src, Use::Read)?;

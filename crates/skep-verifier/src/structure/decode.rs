@@ -25,6 +25,12 @@ pub struct Isa {
     pub ordered: bool,
 }
 
+impl Default for Isa {
+    fn default() -> Isa {
+        Isa::linux(6, 18)
+    }
+}
+
 impl Isa {
     /// What Linux `major.minor` has.
     pub const fn linux(major: u16, minor: u16) -> Isa {

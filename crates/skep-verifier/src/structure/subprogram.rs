@@ -32,7 +32,7 @@ pub struct Subprogram {
 }
 
 /// The subprograms of a program, by start. The first is the main program.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Subprograms(Vec<Subprogram>);
 
 impl Subprograms {

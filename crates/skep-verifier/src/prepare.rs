@@ -1,0 +1,293 @@
+//! Before and after the walk: the phases of a verification that look at the program as a whole, in the kernel's order.
+//!
+//! Invariant: once [`Verifier::prepare`] is through, every slot that starts an instruction can be reached over edges,
+//! has a known code and lies in exactly one subprogram, and [`Shape`] does not change any more.
+
+use skep_btf::ty::Linkage;
+use skep_btf::{Ty, TypeId};
+use skep_spec::disasm::{self, Style};
+use skep_spec::helper;
+use skep_spec::insn::Insn;
+use skep_spec::program::{AttachType, ProgramType};
+
+use crate::cfg::live::LiveRegisters;
+use crate::cfg::scc::Loops;
+use crate::cfg::stack::{self, FrameUse, Layout};
+use crate::cfg::{CallEffects, Cfg};
+use crate::fault::{Fault, Rule};
+use crate::input::{BtfIdx, Input};
+use crate::structure::{self, Isa, Subprograms, Verdicts, func_info};
+use crate::verifier::{Subprog, Verifier};
+
+const EINVAL: i32 = 22;
+const EBADF: i32 = 9;
+
+/// What is known of the program as a whole before the walk.
+#[derive(Debug, Default)]
+pub struct Shape {
+    pub isa: Isa,
+    pub subprograms: Subprograms,
+    /// Marks by slot, summaries by subprogram.
+    pub cfg: Cfg,
+    pub loops: Loops,
+    pub live: LiveRegisters,
+    /// What is wrong with single instructions, for when the walk reaches them.
+    pub verdicts: Verdicts,
+}
+
+impl Verifier<'_> {
+    /// All that is decided before the first instruction is walked.
+    pub fn prepare(&mut self) -> Rule {
+        let input = self.input;
+        let insns = &input.insns[..];
+        structure::check_size(insns.len(), self.allow.bpf)?;
+        let version = input.profile.version;
+        let isa = Isa::linux(version.major, version.minor);
+        let callback = exception_callback(input)?;
+        let subprograms = Subprograms::find(insns, self.allow.bpf, callback, |_, _| Ok(()))?;
+        self.subprogs = subprograms
+            .all()
+            .iter()
+            .map(|sub| subprog(input, sub))
+            .collect();
+        if self.log.level2() {
+            for (number, sub) in subprograms.all().iter().enumerate() {
+                self.log.line(format_args!("func#{number} @{}", sub.start));
+            }
+        }
+        subprograms.check_jumps(insns)?;
+        let starts: Vec<u32> = input
+            .functions
+            .iter()
+            .map(|func| func.insn as u32)
+            .collect();
+        func_info::check(&subprograms, &starts, |number| {
+            returns_scalar(input, number)
+        })?;
+        structure::check_eager(insns, &isa, |at, insn, _| {
+            let names_map = matches!(insn.src, 1 | 2 | 5 | 6);
+            if names_map && input.maps.get(insn.imm as u32 as usize).is_none() {
+                let line = format!("fd {} is not pointing to valid bpf_map", insn.imm);
+                return Err(Fault::new(EBADF, "verifier-map-reference", line).at(at));
+            }
+            Ok(())
+        })?;
+        let mut effects = |_: usize, insn: Insn| call_effects(input, insn);
+        let cfg = Cfg::walk(insns, &subprograms, self.allow.bpf, &mut effects)?;
+        for (number, sub) in self.subprogs.iter_mut().enumerate() {
+            let summary = cfg.summary(number);
+            sub.changes_pkt_data = summary.changes_pkt_data;
+            sub.might_sleep = summary.might_sleep;
+        }
+        self.shape = Shape {
+            isa,
+            subprograms,
+            cfg,
+            loops: Loops::find(insns),
+            live: LiveRegisters::compute(insns, &mut |at, insn| effects(at, insn).params),
+            verdicts: Verdicts::of(insns, &isa),
+        };
+        if self.log.level2() {
+            self.log_live_registers();
+        }
+        Ok(())
+    }
+
+    fn log_live_registers(&mut self) {
+        self.log.line(format_args!("Live regs before insn:"));
+        let mut at = 0;
+        while let Some(insn) = self.insns.get(at) {
+            let live = self.shape.live.text(at);
+            let text = disasm::insn(insn, self.insns.get(at + 1), Style::Kernel);
+            match self.shape.loops.of(at) {
+                0 => self.log.line(format_args!("    {at:3}: {live} {text}")),
+                number => self
+                    .log
+                    .line(format_args!("{number:3} {at:3}: {live} {text}")),
+            }
+            at += insn.slots();
+        }
+    }
+
+    /// After every path was walked: the stack of all frames that may be active at once. Says which subprograms lie on a
+    /// private stack and from which a tail call can be reached.
+    pub fn check_stack_depth(&mut self) -> Rule {
+        let uses: Vec<FrameUse> = self
+            .subprogs
+            .iter()
+            .map(|sub| FrameUse {
+                stack_bytes: sub.stack_depth,
+                is_callback: sub.is_callback || sub.is_async_callback,
+                is_async_callback: sub.is_async_callback || sub.is_exception_callback,
+            })
+            .collect();
+        let input = self.input;
+        let layout = Layout {
+            jit: true,
+            private_stack: has_private_stack(input),
+        };
+        let throws = &mut |_: usize, insn: Insn| kfunc_name(input, insn) == "bpf_throw";
+        let depth = stack::check(self.insns, &self.shape.subprograms, &uses, layout, throws)?;
+        for (sub, reachable) in self.subprogs.iter_mut().zip(depth.tail_call_reachable) {
+            sub.tail_call_reachable = reachable;
+        }
+        Ok(())
+    }
+}
+
+/// Kinds of program whose larger frames get a stack of their own (6.13).
+fn has_private_stack(input: &Input) -> bool {
+    let recursive = matches!(
+        input.program_type,
+        ProgramType::Kprobe
+            | ProgramType::Tracepoint
+            | ProgramType::PerfEvent
+            | ProgramType::RawTracepoint
+    );
+    let attached = match input.program_type {
+        ProgramType::Tracing => input.attach_type != Some(AttachType::TraceIter),
+        _ => false,
+    };
+    input.profile.version.has("6.13") && (recursive || attached)
+}
+
+fn subprog(input: &Input, sub: &structure::Subprogram) -> Subprog {
+    let mut found = Subprog {
+        start: sub.start,
+        end: sub.end,
+        has_tail_call: sub.has_tail_call,
+        has_ld_abs: sub.has_ld_abs,
+        is_exception_callback: sub.is_exception_callback,
+        ..Subprog::default()
+    };
+    let func = input.functions.iter().find(|func| func.insn == sub.start);
+    if let (Some(func), Some(btf)) = (func, &input.program_btf)
+        && let Ok(Ty::Func { name, linkage, .. }) = btf.ty(func.type_id)
+    {
+        found.name = name.to_owned();
+        found.is_global = linkage == Linkage::Global;
+    }
+    found
+}
+
+/// Whether the function of that number returns a number of any kind.
+fn returns_scalar(input: &Input, number: usize) -> bool {
+    let (Some(btf), Some(func)) = (&input.program_btf, input.functions.get(number)) else {
+        return false;
+    };
+    let Ok(Ty::Func { proto, .. }) = btf.ty(func.type_id) else {
+        return false;
+    };
+    let Ok(Ty::FuncProto { ret, .. }) = btf.ty(proto) else {
+        return false;
+    };
+    let mut id = ret;
+    for _ in 0..32 {
+        match btf.ty(id) {
+            Ok(Ty::Int(_) | Ty::Enum(_) | Ty::Enum64(_)) => return true,
+            Ok(
+                Ty::Typedef { target, .. }
+                | Ty::Const { target }
+                | Ty::Volatile { target }
+                | Ty::Restrict { target }
+                | Ty::TypeTag { target, .. },
+            ) => id = target,
+            _ => return false,
+        }
+    }
+    false
+}
+
+/// Where the function starts that the main program's type names as its exception callback.
+fn exception_callback(input: &Input) -> Rule<Option<usize>> {
+    let (Some(btf), Some(main)) = (&input.program_btf, input.functions.first()) else {
+        return Ok(None);
+    };
+    let refuse = |line: String| Err(Fault::new(EINVAL, "verifier-exception-callback", line));
+    let mut named = None;
+    for id in btf.ids() {
+        if let Ok(Ty::DeclTag {
+            value,
+            target,
+            component: -1,
+            ..
+        }) = btf.ty(id)
+            && target == main.type_id
+            && let Some(name) = value.strip_prefix("exception_callback:")
+            && named.replace(name).is_some()
+        {
+            return refuse("multiple exception callback tags for main subprog".into());
+        }
+    }
+    let Some(name) = named else {
+        return Ok(None);
+    };
+    let is_it =
+        |id: &TypeId| matches!(btf.ty(*id), Ok(Ty::Func { name: found, .. }) if found == name);
+    let Some(id) = btf.ids().find(is_it) else {
+        return refuse(format!(
+            "exception callback '{name}' could not be found in BTF"
+        ));
+    };
+    if !matches!(
+        btf.ty(id),
+        Ok(Ty::Func {
+            linkage: Linkage::Global,
+            ..
+        })
+    ) {
+        return refuse(format!(
+            "exception callback '{name}' must have global linkage"
+        ));
+    }
+    match input.functions.iter().find(|func| func.type_id == id) {
+        Some(func) => Ok(Some(func.insn)),
+        None => refuse(format!(
+            "exception callback '{name}' could not be found in BTF"
+        )),
+    }
+}
+
+/// The name of the kernel function that a call names; empty if it names none.
+fn kfunc_name(input: &Input, insn: Insn) -> &str {
+    let btf = input.btf(BtfIdx(insn.off as u16));
+    btf.map_or("", |btf| btf.name(TypeId(insn.imm as u32)))
+}
+
+/// What the walk over edges needs to know of a call.
+fn call_effects(input: &Input, insn: Insn) -> CallEffects {
+    if insn.is_helper_call() {
+        let effects = CallEffects::default().with_helper_callbacks(insn.imm);
+        return match helper::by_id(insn.imm as u32) {
+            Some(helper) => CallEffects {
+                might_sleep: helper.might_sleep(),
+                changes_pkt_data: helper.moves_packet(),
+                params: Some(helper.arguments().len() as u8),
+                ..effects
+            },
+            None => effects,
+        };
+    }
+    let name = kfunc_name(input, insn);
+    let proto = input.btf(BtfIdx(insn.off as u16)).and_then(|btf| {
+        let Ok(Ty::Func { proto, .. }) = btf.ty(TypeId(insn.imm as u32)) else {
+            return None;
+        };
+        match btf.ty(proto) {
+            Ok(Ty::FuncProto { params, .. }) => Some(params.len() as u8),
+            _ => None,
+        }
+    });
+    CallEffects {
+        might_sleep: false,
+        changes_pkt_data: name == "bpf_xdp_pull_data",
+        sync_callback: matches!(name, "bpf_rbtree_add_impl" | "bpf_rbtree_add"),
+        async_callback: name.starts_with("bpf_wq_set_callback")
+            || name.starts_with("bpf_task_work_schedule_"),
+        iterator_next: name.starts_with("bpf_iter_") && name.ends_with("_next"),
+        params: proto,
+    }
+}
+
+#[cfg(test)]
+mod tests;
