@@ -14,7 +14,7 @@ use skep_spec::insn::{Endian, Insn, class};
 use skep_verifier::state::scalar::Scalar;
 use skep_verifier::state::tnum::Tnum;
 use skep_verifier::step::alu_scalar::{AluOp, alu, fork};
-use skep_verifier::step::refine::{Cond, branch_taken, refine};
+use skep_verifier::step::refine::{Cond, branch_taken, refine, refine_self};
 
 /// xorshift64*: small, seeded, good enough to mix instructions.
 struct Random(u64);
@@ -174,7 +174,9 @@ fn program(random: &mut Random) -> Vec<Insn> {
                         0x10u8, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0xa0, 0xb0, 0xc0, 0xd0,
                     ]);
                     let class = random.of(&[class::JMP, class::JMP32]);
-                    let jump = if random.below(2) == 0 {
+                    let jump = if random.below(40) == 0 {
+                        insn(cond | class | 8, dst, dst, 0, 0)
+                    } else if random.below(2) == 0 {
                         insn(cond | class | 8, dst, src, 0, 0)
                     } else {
                         let imm = number_near(random, &regs[usize::from(dst)]) as i32;
@@ -193,7 +195,7 @@ fn program(random: &mut Random) -> Vec<Insn> {
                             let (a, b, _) = side(jump, false, a, b);
                             regs[usize::from(dst)] = a;
                             if jump.code & 8 != 0 {
-                                regs[usize::from(src)] = b;
+                                regs[usize::from(jump.src)] = b;
                             }
                         }
                         break;
@@ -229,16 +231,26 @@ fn operands(regs: &Regs, insn: Insn) -> (Scalar, Scalar) {
     (regs[usize::from(insn.dst)], src)
 }
 
-/// Both operands on one side of a jump, and whether they contradicted themselves there.
-fn side(jump: Insn, taken: bool, mut a: Scalar, mut b: Scalar) -> (Scalar, Scalar, bool) {
-    refine(condition(jump), is32(jump), taken, &mut a, &mut b);
-    let crossed = !a.consistent() || !b.consistent();
-    for scalar in [&mut a, &mut b] {
-        if !scalar.consistent() {
+/// Both operands on one side of a jump, and what is to be said of contradictions.
+fn side(jump: Insn, taken: bool, mut a: Scalar, mut b: Scalar) -> (Scalar, Scalar, Vec<String>) {
+    let mut lines = Vec::new();
+    let mut settle = |scalar: &mut Scalar, number: u8| {
+        if let Some(line) = scalar.violation_line(&format!("{taken}_reg{number}")) {
+            lines.push(line);
             scalar.forget_bounds();
         }
+    };
+    if jump.code & 8 != 0 && jump.dst == jump.src {
+        refine_self(condition(jump), is32(jump), taken, &mut a);
+        settle(&mut a, 1);
+        settle(&mut a, 2);
+        b = a;
+    } else {
+        refine(condition(jump), is32(jump), taken, &mut a, &mut b);
+        settle(&mut a, 1);
+        settle(&mut b, 2);
     }
-    (a, b, crossed)
+    (a, b, lines)
 }
 
 fn step(regs: &mut Regs, insn: Insn) {
@@ -369,7 +381,8 @@ fn parse(text: &str) -> Option<Scalar> {
 struct Outcome {
     arithmetic: u64,
     jumps: u64,
-    crossed: u64,
+    /// The lines about contradictions: what the kernel printed, and what we would.
+    crossed: (Vec<String>, Vec<String>),
     differences: Vec<String>,
 }
 
@@ -396,6 +409,9 @@ fn compare(insns: &[Insn], log: &str, outcome: &mut Outcome) {
     let body = log.split("R10=fp0\n").skip(1);
     let lines = body.flat_map(str::lines);
     for line in lines {
+        if line.starts_with("verifier bug") {
+            outcome.crossed.0.push(line.to_owned());
+        }
         if let Some(rest) = line.strip_prefix("from ") {
             let mut words = rest.split([' ', ':']);
             let jump: usize = words.next().and_then(|w| w.parse().ok()).expect("a jump");
@@ -490,7 +506,8 @@ fn compare(insns: &[Insn], log: &str, outcome: &mut Outcome) {
                         pending[at] = Some((a, b));
                         expected_next = Some((at + 1, what));
                         let (ours_a, ours_b, crossed) = side(insn, false, a, b);
-                        outcome.crossed += u64::from(crossed);
+                        outcome.crossed.1.extend(side(insn, true, a, b).2);
+                        outcome.crossed.1.extend(crossed);
                         regs[usize::from(insn.dst)] = ours_a;
                         if insn.code & 8 != 0 {
                             regs[usize::from(insn.src)] = ours_b;
@@ -554,8 +571,14 @@ fn scalars_are_known_as_the_kernel_knows_them() {
     }
     eprintln!(
         "{} operations, {} jumps, {} contradictions",
-        outcome.arithmetic, outcome.jumps, outcome.crossed
+        outcome.arithmetic,
+        outcome.jumps,
+        outcome.crossed.0.len()
     );
+    for (theirs, ours) in outcome.crossed.0.iter().zip(&outcome.crossed.1) {
+        assert_eq!(theirs, ours);
+    }
+    assert_eq!(outcome.crossed.0.len(), outcome.crossed.1.len());
     assert!(
         outcome.differences.is_empty(),
         "{} differences:\n{}",

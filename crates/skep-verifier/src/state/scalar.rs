@@ -195,6 +195,28 @@ impl Scalar {
         self.violation().is_none()
     }
 
+    /// What the log says of a contradiction found in `place`: "alu", "true_reg1", "true_reg2", "false_reg1" or
+    /// "false_reg2"; `None` where there is none. Under `BPF_F_TEST_REG_INVARIANTS` the program is refused (EFAULT), else
+    /// [`Scalar::forget_bounds`] follows.
+    #[must_use]
+    pub fn violation_line(&self, place: &str) -> Option<String> {
+        let what = self.violation()?;
+        Some(format!(
+            "verifier bug: REG INVARIANTS VIOLATION ({place}): {what} u64=[{:#x}, {:#x}] s64=[{:#x}, {:#x}] \
+             u32=[{:#x}, {:#x}] s32=[{:#x}, {:#x}] var_off=({:#x}, {:#x})",
+            self.umin,
+            self.umax,
+            self.smin,
+            self.smax,
+            self.u32_min,
+            self.u32_max,
+            self.s32_min,
+            self.s32_max,
+            self.bits.value,
+            self.bits.mask
+        ))
+    }
+
     /// Forgets the bounds, not the bits: what follows a contradiction.
     pub const fn forget_bounds(&mut self) {
         *self = Scalar::from_parts(self.bits, Range64::FULL, Range32::FULL);

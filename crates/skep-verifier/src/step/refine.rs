@@ -207,6 +207,28 @@ fn common_bit(a: &Scalar, b: &Scalar, is32: bool) -> Option<bool> {
 /// What the side of a jump teaches about its operands: the condition holds (`taken`) or does not.
 #[inline]
 pub fn refine(cond: Cond, is32: bool, taken: bool, a: &mut Scalar, b: &mut Scalar) {
+    learn(cond, is32, taken, a, b);
+    a.sync();
+    b.sync();
+}
+
+/// The same where both operands are one register.
+#[inline]
+pub fn refine_self(cond: Cond, is32: bool, taken: bool, scalar: &mut Scalar) {
+    let (mut a, mut b) = (*scalar, *scalar);
+    learn(cond, is32, taken, &mut a, &mut b);
+    let (mut wide, mut low) = (a.range64(), a.range32());
+    wide.meet_unsigned(b.umin, b.umax);
+    wide.meet_signed(b.smin, b.smax);
+    low.meet_unsigned(b.u32_min, b.u32_max);
+    low.meet_signed(b.s32_min, b.s32_max);
+    *scalar = Scalar::from_parts(a.bits.intersect(b.bits), wide, low);
+    // Once as either operand.
+    scalar.sync();
+    scalar.sync();
+}
+
+fn learn(cond: Cond, is32: bool, taken: bool, a: &mut Scalar, b: &mut Scalar) {
     let cond = if taken { cond } else { cond.negated() };
     match cond {
         Cond::Eq => meet(is32, a, b),
@@ -215,8 +237,6 @@ pub fn refine(cond: Cond, is32: bool, taken: bool, a: &mut Scalar, b: &mut Scala
         Cond::Lt | Cond::Le | Cond::Slt | Cond::Sle => order(cond, is32, a, b),
         Cond::Gt | Cond::Ge | Cond::Sgt | Cond::Sge => order(cond.swapped(), is32, b, a),
     }
-    a.sync();
-    b.sync();
 }
 
 /// Equal numbers are in both; of equal 64-bit numbers the low halves are not compared.

@@ -134,16 +134,20 @@ impl Parts {
     /// 64-bit bounds that share the upper half bound the lower one.
     #[inline]
     fn low_from_wide(&mut self) {
-        self.low_from_span(self.wide.umin, self.wide.umax);
-        self.low_from_span(self.wide.smin as u64, self.wide.smax as u64);
+        self.low_from_span(self.wide.umin, self.wide.umax, true);
+        let (smin, smax) = (self.wide.smin as u64, self.wide.smax as u64);
+        self.low_from_span(smin, smax, smin as u32 <= smax as u32);
     }
 
+    /// `ordered`: the low halves are in order, if the upper ones are the same.
     #[inline]
-    fn low_from_span(&mut self, min: u64, max: u64) {
+    fn low_from_span(&mut self, min: u64, max: u64, ordered: bool) {
         let (low_min, low_max) = (min as u32, max as u32);
         let (high_min, high_max) = ((min >> 32) as u32, (max >> 32) as u32);
         if high_min == high_max {
-            self.low.meet_unsigned(low_min, low_max);
+            if ordered {
+                self.low.meet_unsigned(low_min, low_max);
+            }
             if low_min as i32 <= low_max as i32 {
                 self.low.meet_signed(low_min as i32, low_max as i32);
             }
