@@ -140,3 +140,58 @@ fn older_kernels_lack_instructions() {
         assert!(!old.knows(Insn::new(code, 0, 0, 0, 0)), "{code:#x}");
     }
 }
+
+#[test]
+fn records_are_held_against_subprograms() {
+    let mut insns = vec![Insn::call_local(3)];
+    insns.extend(Insn::ld_imm64(1, 0));
+    insns.extend([Insn::exit(), r0(), Insn::exit()]);
+    let subs = Subprograms::find(&insns, true, None, |_, _| Ok(())).unwrap();
+    assert!(func_info::check_order(&[0, 4]).is_ok());
+    assert!(func_info::check(&subs, &[0, 4], |_| true).is_ok());
+    let cases: &[(&[u32], &str)] = &[
+        (&[1], "nonzero insn_off 1 for the first func info record"),
+        (
+            &[0, 4, 4],
+            "same or smaller insn offset (4) than previous func info record (4)",
+        ),
+    ];
+    for (starts, wanted) in cases {
+        assert_eq!(line(func_info::check_order(starts)), *wanted);
+    }
+    let cases: &[(&[u32], &str)] = &[
+        (
+            &[0],
+            "number of funcs in func_info doesn't match number of subprogs",
+        ),
+        (
+            &[0, 1],
+            "func_info BTF section doesn't match subprog layout in BPF program",
+        ),
+    ];
+    for (starts, wanted) in cases {
+        assert_eq!(line(func_info::check(&subs, starts, |_| true)), *wanted);
+    }
+    let lines = |lines: &[u32]| func_info::check_lines(&insns, &subs, lines);
+    assert!(lines(&[]).is_ok() && lines(&[0, 4]).is_ok());
+    let cases: &[(&[u32], &str)] = &[
+        (
+            &[0],
+            "missing bpf_line_info for 1 funcs starting from func#1",
+        ),
+        (&[0, 5], "missing bpf_line_info for func#1"),
+        (&[1, 4], "missing bpf_line_info for func#0"),
+        (
+            &[0, 0, 4],
+            "Invalid line_info[1].insn_off:0 (prev_offset:0 prog->len:6)",
+        ),
+        (
+            &[0, 4, 6],
+            "Invalid line_info[2].insn_off:6 (prev_offset:4 prog->len:6)",
+        ),
+        (&[0, 2, 4], "Invalid insn code at line_info[1].insn_off"),
+    ];
+    for (given, wanted) in cases {
+        assert_eq!(line(lines(given)), *wanted);
+    }
+}
