@@ -2,8 +2,14 @@
 
 pub mod call;
 pub mod call_meta;
+pub mod dynptr;
+pub mod exception;
+pub mod graph;
+pub mod iter;
 pub mod kfunc;
+pub mod kptr;
 pub mod mem;
 pub mod refs;
+pub mod region;
 pub mod result;
 pub mod variable;

@@ -43,12 +43,6 @@ impl Verifier<'_> {
         structure::check_size(insns.len(), self.allow.bpf)?;
         let version = input.profile.version;
         let isa = Isa::linux(version.major, version.minor);
-        let starts: Vec<u32> = input
-            .functions
-            .iter()
-            .map(|func| func.insn as u32)
-            .collect();
-        func_info::check_order(&starts)?;
         let callback = exception_callback(input)?;
         let subprograms = Subprograms::find(insns, self.allow.bpf, callback, |_, _| Ok(()))?;
         self.subprogs = subprograms
@@ -62,11 +56,14 @@ impl Verifier<'_> {
             }
         }
         subprograms.check_jumps(insns)?;
+        let starts: Vec<u32> = input
+            .functions
+            .iter()
+            .map(|func| func.insn as u32)
+            .collect();
         func_info::check(&subprograms, &starts, |number| {
             returns_scalar(input, number)
         })?;
-        let lines: Vec<u32> = input.lines.iter().map(|line| line.insn as u32).collect();
-        func_info::check_lines(insns, &subprograms, &lines)?;
         structure::check_eager(insns, &isa, |at, insn, _| {
             let names_map = matches!(insn.src, 1 | 2 | 5 | 6);
             if names_map && input.maps.get(insn.imm as u32 as usize).is_none() {

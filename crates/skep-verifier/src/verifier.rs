@@ -6,6 +6,7 @@ use skep_btf::TypeId;
 use skep_spec::insn::Insn;
 
 use crate::check::call::global::ArgSpec;
+use crate::check::kfunc::resolve::Kfuncs;
 use crate::explore::Explorer;
 use crate::input::{Input, MapId, MapInfo};
 use crate::log::Log;
@@ -82,6 +83,8 @@ pub struct Verifier<'i> {
     pub(crate) records: Records,
     /// What was found before the walk.
     pub shape: crate::prepare::Shape,
+    /// The kfuncs that the program calls.
+    pub(crate) kfuncs: Kfuncs<'i>,
     next_id: u32,
     /// Rules that privileges relax.
     pub allow: Allow,
@@ -136,6 +139,7 @@ impl<'i> Verifier<'i> {
             stats: Stats::default(),
             records: Records::new(input),
             shape: crate::prepare::Shape::default(),
+            kfuncs: Kfuncs::default(),
             next_id: 0,
             allow: Allow::of(input),
         }

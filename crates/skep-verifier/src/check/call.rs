@@ -12,8 +12,7 @@ impl Verifier<'_> {
     /// `call`, of whatever.
     pub fn step_call(&mut self, insn: Insn) -> Rule<Next> {
         if insn.is_kfunc_call() {
-            self.check_kfunc_call(insn)?;
-            return Ok(Next::Insn(self.insn_idx + 1));
+            return self.check_kfunc_call(insn);
         }
         Err(Fault::new(
             22,

@@ -337,21 +337,6 @@ impl Reg {
     fn is_packet_start(&self) -> bool {
         self.kind == Kind::Packet && self.off == 0 && self.num.as_const() == Some(0)
     }
-
-    /// Whether the object is held or the type says that it may be relied on.
-    pub fn is_trusted(&self) -> bool {
-        if self.ref_id != 0 {
-            return true;
-        }
-        // No flag but these two, and one of them.
-        let trusted = Flags::TRUSTED.with(Flags::ALLOC);
-        match self.kind {
-            Kind::Socket | Kind::SockCommon | Kind::TcpSock => {
-                self.flags.without(trusted) == Flags::NONE
-            }
-            _ => self.flags.any(trusted) && self.flags.without(trusted) == Flags::NONE,
-        }
-    }
 }
 
 /// A packet (or metadata) pointer against what ends it.
