@@ -4,8 +4,24 @@
 
 use crate::fault::{Fault, Rule};
 use crate::state::State;
-use crate::step::Next;
 use crate::verifier::Verifier;
+use skep_spec::insn::Insn;
+
+pub mod checkpoint;
+pub mod equal;
+pub mod history;
+pub mod liveness;
+pub mod loops;
+pub mod precise;
+pub mod speculate;
+pub mod visit;
+pub mod walk;
+
+use checkpoint::Checkpoint;
+use equal::IdMap;
+use history::{Deed, History, PackedLinks};
+use liveness::LiveStack;
+use loops::Visits;
 
 /// A branch that waits to be walked.
 #[derive(Debug)]
@@ -21,49 +37,56 @@ pub struct Branch {
 #[derive(Debug, Default)]
 pub struct Explorer {
     pub pending: Vec<Branch>,
+    /// Numbers of unprivileged programs may not be taken for each other: masking depends on them.
+    pub strict_numbers: bool,
+    /// The subprogram at which this walk started.
+    pub root_subprog: u32,
+    history: History,
+    checkpoints: Vec<Checkpoint>,
+    /// Stored states by place, the newest last.
+    stored: Vec<Vec<u32>>,
+    visits: Visits,
+    live_stack: LiveStack,
+    postorder: Vec<usize>,
+    ids: IdMap,
+    jumps: u64,
+    /// `jumps` and instructions when a state was stored last.
+    stored_at: (u64, u64),
+    /// Stored states that are compared with, and those that are only walked back through.
+    compared: u64,
+    retained: u64,
 }
 
 /// Branches that may wait (`BPF_COMPLEXITY_LIMIT_JMP_SEQ`).
 const PENDING_MAX: usize = 8192;
-/// Instructions explored at most (`BPF_COMPLEXITY_LIMIT_INSNS`).
-const PROCESSED_MAX: u64 = 1_000_000;
-const E2BIG: i32 = 7;
 const EFAULT: i32 = 14;
 
-impl Verifier<'_> {
-    /// Walks the current state and all that waits.
-    pub fn walk(&mut self) -> Rule {
-        loop {
-            self.stats.insns_processed += 1;
-            if self.stats.insns_processed > PROCESSED_MAX {
-                return Err(Fault::new(
-                    E2BIG,
-                    "verifier-too-complex",
-                    format!(
-                        "BPF program is too large. Processed {} insn",
-                        self.stats.insns_processed
-                    ),
-                ));
-            }
-            let at = self.insn_idx;
-            self.aux[at].seen = true;
-            match self.step().map_err(|fault| fault.at(at))? {
-                Next::Insn(next) => {
-                    self.prev_insn_idx = Some(at);
-                    self.insn_idx = next;
-                }
-                Next::PathEnds => {
-                    let Some(branch) = self.explore.pending.pop() else {
-                        return Ok(());
-                    };
-                    self.state = branch.state;
-                    self.insn_idx = branch.insn_idx;
-                    self.prev_insn_idx = branch.prev_insn_idx;
-                }
-            }
-        }
+impl Explorer {
+    /// Where states at `insn` are stored.
+    fn bucket_of(&self, state: &State, insn: usize) -> usize {
+        let site = state.frame().callsite.map_or(u32::MAX, |site| site as u32);
+        (insn as u32 ^ site) as usize % self.stored.len().max(1)
     }
 
+    /// Forgets the states of an earlier walk.
+    fn clear(&mut self, insns: &[Insn]) {
+        if self.postorder.is_empty() {
+            self.postorder = crate::cfg::live::postorder(insns);
+            self.live_stack = LiveStack::new(insns);
+        }
+        let insns = insns.len();
+        self.pending.clear();
+        self.history = History::default();
+        self.checkpoints.clear();
+        self.stored.clear();
+        self.stored.resize_with(insns.max(1), Vec::new);
+        self.visits = Visits::default();
+        self.compared = 0;
+        self.retained = 0;
+    }
+}
+
+impl Verifier<'_> {
     /// Puts a copy of the current state aside, to be walked from `insn_idx` later; the caller may change it.
     pub fn push_branch(
         &mut self,
@@ -80,6 +103,9 @@ impl Verifier<'_> {
         }
         let mut state = self.state.clone();
         state.speculative |= speculative;
+        if let Some(parent) = state.parent {
+            self.explore.checkpoints[parent as usize].branches += 1;
+        }
         self.explore.pending.push(Branch {
             state,
             insn_idx,
@@ -90,17 +116,62 @@ impl Verifier<'_> {
         Ok(&mut self.explore.pending[last].state)
     }
 
-    /// Notes that the exact value of register `number` of the active frame matters, here and where it came from.
-    pub fn mark_precise(&mut self, _number: u8) -> Rule {
-        Ok(())
+    fn note(&mut self, deed: Deed, links: PackedLinks) {
+        let previous = previous(self.prev_insn_idx);
+        self.explore
+            .history
+            .note(&mut self.state.trail, self.insn_idx, previous, deed, links);
     }
 
     /// Notes for later walks back that this instruction read or wrote stack slot `slot` of frame `frame`.
-    pub fn note_stack_access(&mut self, _frame: u8, _slot: usize) {}
+    pub fn note_stack_access(&mut self, frame: u8, slot: usize) {
+        self.note(Deed::stack_access(frame, slot), PackedLinks::default());
+    }
+
+    /// Notes for later walks back that this jump compares stack pointers.
+    pub fn note_jump_stack(&mut self, dst: bool, src: bool) {
+        if dst | src {
+            let mut deed = Deed::NONE;
+            if dst {
+                deed.0 |= Deed::DST_IS_STACK.0;
+            }
+            if src {
+                deed.0 |= Deed::SRC_IS_STACK.0;
+            }
+            self.note(deed, PackedLinks::default());
+        }
+    }
+
+    /// Notes for later walks back that this jump teaches something about these registers too.
+    pub fn note_linked(&mut self, linked: &crate::step::linked::Linked) {
+        self.note(Deed::NONE, PackedLinks::of(linked));
+    }
 
     /// Notes that the slots in `mask` of frame `frame`'s stack are read here.
-    pub fn stack_read(&mut self, _frame: u8, _mask: u64) {}
+    pub fn stack_read(&mut self, frame: u8, mask: u64) {
+        let at = self.insn_idx;
+        self.with_live_stack(|live, state, shape, _| {
+            live.read(state, usize::from(frame), at, mask, shape);
+        });
+    }
 
     /// Notes that the slots in `mask` of frame `frame`'s stack are overwritten here whatever the path.
-    pub fn stack_written(&mut self, _frame: u8, _mask: u64) {}
+    pub fn stack_written(&mut self, frame: u8, mask: u64) {
+        self.explore.live_stack.write(usize::from(frame), mask);
+    }
+
+    /// The registers that may be read after frame `frame` of `state`, whose active function is at `insn`.
+    fn live_before(&self, state: &State, insn: usize, frame: usize) -> u16 {
+        self.shape
+            .live
+            .before(liveness::frame_insn(state, insn, frame))
+    }
 }
+
+/// As the history writes it: -1 for none.
+fn previous(insn: Option<usize>) -> i32 {
+    insn.map_or(-1, |insn| insn as i32)
+}
+
+#[cfg(test)]
+mod tests;

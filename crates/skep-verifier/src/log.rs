@@ -11,7 +11,26 @@ pub struct Log {
     text: String,
     /// Bytes that were dropped from the front.
     pub dropped: usize,
+    /// The state is due before the next instruction.
+    pub print_state: bool,
+    /// What changed since it was printed last.
+    scratched: Shown,
+    /// Where the last instruction ends, and how long it was.
+    last_insn: (usize, usize),
+    /// The source line printed last.
+    last_line: Option<usize>,
 }
+
+/// Registers and stack slots of the active frame, as bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    pub regs: u16,
+    pub slots: u64,
+}
+
+/// The column of what an instruction changed is a multiple of 8, from 40 on.
+const COLUMN_STEP: usize = 8;
+const COLUMN_MIN: usize = 40;
 
 const BYTES_MAX: usize = 64 << 20;
 
@@ -76,6 +95,72 @@ impl Log {
     /// Forgets what was said after `len` bytes (a path that was accepted, at level 1).
     pub fn truncate(&mut self, len: usize) {
         self.text.truncate(len);
+    }
+
+    /// A walk from some function's start.
+    pub fn start_walk(&mut self) {
+        self.print_state = false;
+        self.last_line = None;
+        self.scratch_all();
+    }
+
+    /// That register was read or written.
+    #[inline]
+    pub fn scratch_reg(&mut self, number: u8) {
+        self.scratched.regs |= 1 << (number & 15);
+    }
+
+    /// That stack slot of the active frame was written.
+    #[inline]
+    pub fn scratch_slot(&mut self, slot: usize) {
+        self.scratched.slots |= 1 << (slot & 63);
+    }
+
+    /// Everything may have changed.
+    pub fn scratch_all(&mut self) {
+        self.scratched = Shown {
+            regs: u16::MAX,
+            slots: u64::MAX,
+        };
+    }
+
+    /// Whether anything changed.
+    pub fn is_scratched(&self) -> bool {
+        self.scratched != Shown::default()
+    }
+
+    /// What changed; from here on nothing.
+    pub fn take_scratched(&mut self) -> Shown {
+        std::mem::take(&mut self.scratched)
+    }
+
+    /// An instruction.
+    pub fn insn(&mut self, at: usize, text: &str) {
+        let start = self.end();
+        self.line(format_args!("{at}: {text}"));
+        self.last_insn = (self.end(), self.end() - start);
+    }
+
+    /// What it changed: at its right if nothing was said since.
+    pub fn changes(&mut self, next: usize, text: &str) {
+        let (end, length) = self.last_insn;
+        if end != 0 && end == self.end() && self.text.ends_with('\n') {
+            self.text.pop();
+            let column = (length + COLUMN_STEP / 2).max(COLUMN_MIN);
+            let width = column.next_multiple_of(COLUMN_STEP) - length - 1;
+            self.line(format_args!("{:width$};{text}", ""));
+        } else {
+            self.line(format_args!("{next}:{text}"));
+        }
+    }
+
+    /// Whether that source line differs from the one printed last; remembers it.
+    pub fn is_new_source(&mut self, line: usize) -> bool {
+        self.last_line.replace(line) != Some(line)
+    }
+
+    fn end(&self) -> usize {
+        self.dropped + self.text.len()
     }
 
     /// What was said.

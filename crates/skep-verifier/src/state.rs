@@ -8,11 +8,13 @@ use std::rc::Rc;
 pub mod frame;
 pub mod held;
 pub mod name;
+pub mod print;
 pub mod reg;
 pub mod scalar;
 pub mod slot;
 pub mod tnum;
 
+use crate::explore::history::Trail;
 use frame::Frame;
 use held::Held;
 
@@ -26,16 +28,15 @@ pub struct State {
     pub in_sleepable: bool,
     /// The stored state that this path comes from (an index of the explorer's checkpoints).
     pub parent: Option<u32>,
-    /// First and last instruction since that one.
+    /// The instruction of that one, and the one walked before the current (-1 for none).
     pub first_insn: usize,
-    pub last_insn: usize,
-    /// Bookkeeping of loops: see `explore`.
-    pub branches: u32,
+    pub last_insn: i32,
+    /// What was noted of the path since that one.
+    pub trail: Trail,
+    /// How many stored states the path went through.
     pub dfs_depth: u32,
     pub callback_unroll_depth: u32,
     pub may_goto_depth: u32,
-    /// Only pushed to be pruned later: "used as loop entry".
-    pub loop_entry: Option<u32>,
 }
 
 impl State {
@@ -48,12 +49,11 @@ impl State {
             in_sleepable: false,
             parent: None,
             first_insn: 0,
-            last_insn: 0,
-            branches: 0,
+            last_insn: -1,
+            trail: Trail::EMPTY,
             dfs_depth: 0,
             callback_unroll_depth: 0,
             may_goto_depth: 0,
-            loop_entry: None,
         }
     }
 

@@ -88,6 +88,7 @@ impl Verifier<'_> {
                 format!("R{number} is invalid"),
             ));
         }
+        self.log.scratch_reg(number);
         match how {
             Use::Read => {
                 if self.reg(number).kind == Kind::NotInit {
@@ -126,36 +127,6 @@ impl Verifier<'_> {
 }
 
 impl Verifier<'_> {
-    /// may_goto: leaves the loop at some iteration, at the latest when its budget is spent.
-    fn check_may_goto(
-        &mut self,
-        _insn: skep_spec::insn::Insn,
-        target: usize,
-        fall: usize,
-    ) -> Rule<Next> {
-        let at = self.insn_idx;
-        let queued = self.push_branch(fall, at, false)?;
-        queued.may_goto_depth += 1;
-        Ok(Next::Insn(target))
-    }
-
-    /// For later walks back: the jump compares stack pointers.
-    fn note_jump_stack(&mut self, _dst: bool, _src: bool) {}
-
-    /// For later walks back: the jump teaches something about these registers too.
-    fn note_linked(&mut self, _linked: &linked::Linked) {}
-
-    /// The side that cannot be taken, as a processor might still start on it (unprivileged).
-    fn push_speculative(&mut self, _insn: skep_spec::insn::Insn, other: usize, at: usize) -> Rule {
-        self.push_branch(other, at, true)?;
-        Ok(())
-    }
-
-    /// Whether arithmetic on numbers needs masking or is refused under speculation (unprivileged).
-    fn sanitize_scalar_alu(&mut self, _insn: skep_spec::insn::Insn) -> Rule {
-        Ok(())
-    }
-
     /// Whether the pointer may lead to a spin lock, whose identity its id is.
     fn may_point_to_lock(&self, _reg: &Reg) -> bool {
         false

@@ -151,6 +151,11 @@ impl<'i> Verifier<'i> {
         self.next_id
     }
 
+    /// No identity is above it yet.
+    pub fn next_free_id(&self) -> u32 {
+        self.next_id
+    }
+
     /// The active function.
     pub fn frame(&self) -> &Frame {
         self.state.frame()

@@ -1,0 +1,462 @@
+//! Which stack slots may still be read: recorded per call chain while paths are walked, and carried back to where a
+//! stored state stands.
+//!
+//! Invariants: a slot that some walked path reads before it surely overwrites it is alive; what a function reads or
+//! writes of its callers' stacks counts at the call. Bit n of a mask stands for slot n.
+
+use std::collections::HashMap;
+
+use skep_spec::insn::Insn;
+
+use super::precise::slot_list;
+use crate::cfg::{self, Cfg, Mark};
+use crate::log::Log;
+use crate::state::State;
+use crate::verifier::Subprog;
+
+const FRAMES: usize = 8;
+
+/// Functions active one in the other: where each was called (all but the outermost), and where each starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Chain {
+    sites: [u32; FRAMES],
+    starts: [u32; FRAMES],
+    len: u8,
+}
+
+impl Chain {
+    fn inner(&self) -> usize {
+        usize::from(self.len) - 1
+    }
+}
+
+/// The masks of one instruction for one frame.
+#[derive(Clone, Copy, Debug, Default)]
+struct Masks {
+    /// Read by the instruction on some path.
+    read: u64,
+    /// Written by it on all paths so far.
+    written: u64,
+    /// Written by it or by whatever follows it.
+    written_later: u64,
+    /// Alive before it.
+    live: u64,
+}
+
+/// One call chain.
+#[derive(Debug)]
+struct Instance {
+    chain: Chain,
+    start: usize,
+    end: usize,
+    /// By frame, then by instruction.
+    frames: [Vec<Masks>; FRAMES],
+    /// Instructions whose writes were recorded once.
+    written_once: Vec<bool>,
+    /// Instructions whose masks changed since the last update.
+    dirty: Vec<u32>,
+}
+
+impl Instance {
+    fn masks(&mut self, frame: usize, at: usize) -> Option<&mut Masks> {
+        let masks = &mut self.frames[frame];
+        if masks.is_empty() {
+            *masks = vec![Masks::default(); self.end - self.start];
+        }
+        masks.get_mut(at.wrapping_sub(self.start))
+    }
+
+    fn live(&self, frame: usize, at: usize) -> u64 {
+        self.frames[frame]
+            .get(at.wrapping_sub(self.start))
+            .map_or(0, |masks| masks.live)
+    }
+}
+
+/// What is recorded of all call chains.
+#[derive(Debug, Default)]
+pub struct LiveStack {
+    instances: Vec<Instance>,
+    by_chain: HashMap<Chain, u32>,
+    current: Option<u32>,
+    /// What the current instruction surely writes, by frame.
+    writing: [u64; FRAMES],
+    /// The instance and instruction that `writing` is about.
+    at: Option<(u32, usize)>,
+    before: Predecessors,
+    /// Scratch of updates.
+    waiting: Vec<u32>,
+    is_waiting: Vec<bool>,
+}
+
+/// The instructions that lead to each within its function.
+#[derive(Debug, Default)]
+struct Predecessors {
+    first: Vec<u32>,
+    slots: Vec<u32>,
+}
+
+impl Predecessors {
+    fn of(insns: &[Insn]) -> Predecessors {
+        let mut first = vec![0_u32; insns.len() + 1];
+        let starts = || {
+            let mut at = 0;
+            std::iter::from_fn(move || {
+                let here = at;
+                at += insns.get(here)?.slots();
+                Some(here)
+            })
+        };
+        for to in starts().flat_map(|at| cfg::successors(insns, at)) {
+            first[to] += 1;
+        }
+        let mut sum = 0;
+        for count in &mut first {
+            sum += *count;
+            *count = sum;
+        }
+        let mut slots = vec![0; sum as usize];
+        for at in starts() {
+            for to in cfg::successors(insns, at) {
+                first[to] -= 1;
+                slots[first[to] as usize] = at as u32;
+            }
+        }
+        Predecessors { first, slots }
+    }
+
+    fn to(&self, at: usize) -> &[u32] {
+        &self.slots[self.first[at] as usize..self.first[at + 1] as usize]
+    }
+}
+
+/// The instruction at which frame number `frame` of `state` stands, the active one at `insn`.
+pub fn frame_insn(state: &State, insn: usize, frame: usize) -> usize {
+    match state.frames.get(frame + 1) {
+        Some(inner) => inner.callsite.unwrap_or(insn),
+        None => insn,
+    }
+}
+
+/// What the walk tells about the program.
+#[derive(Clone, Copy, Debug)]
+pub struct Flow<'a> {
+    pub insns: &'a [Insn],
+    pub subprogs: &'a [Subprog],
+    pub postorder: &'a [usize],
+    pub cfg: &'a Cfg,
+}
+
+impl LiveStack {
+    /// For that program.
+    pub fn new(insns: &[Insn]) -> LiveStack {
+        LiveStack {
+            before: Predecessors::of(insns),
+            is_waiting: vec![false; insns.len()],
+            ..LiveStack::default()
+        }
+    }
+
+    /// The call chain may have changed.
+    pub fn forget_chain(&mut self) {
+        self.current = None;
+        self.at = None;
+    }
+
+    fn instance(&mut self, state: &State, frames: usize, shape: Flow<'_>) -> u32 {
+        let mut chain = Chain {
+            sites: [0; FRAMES],
+            starts: [0; FRAMES],
+            len: frames.min(FRAMES) as u8,
+        };
+        for (index, frame) in state.frames.iter().take(frames.min(FRAMES)).enumerate() {
+            let start = shape.subprogs[frame.subprog as usize].start;
+            chain.starts[index] = start as u32;
+            if index > 0 {
+                chain.sites[index - 1] = frame.callsite.unwrap_or(0) as u32;
+            }
+        }
+        self.intern(chain, shape)
+    }
+
+    fn intern(&mut self, chain: Chain, shape: Flow<'_>) -> u32 {
+        if let Some(&known) = self.by_chain.get(&chain) {
+            return known;
+        }
+        let start = chain.starts[chain.inner()] as usize;
+        let end = shape
+            .subprogs
+            .iter()
+            .find(|subprog| subprog.start == start)
+            .map_or(shape.insns.len(), |subprog| subprog.end);
+        let index = self.instances.len() as u32;
+        self.instances.push(Instance {
+            chain,
+            start,
+            end,
+            frames: Default::default(),
+            written_once: vec![false; end - start],
+            dirty: Vec::new(),
+        });
+        self.by_chain.insert(chain, index);
+        index
+    }
+
+    fn current(&mut self, state: &State, shape: Flow<'_>) -> u32 {
+        match self.current {
+            Some(current) => current,
+            None => {
+                let current = self.instance(state, state.frames.len(), shape);
+                self.current = Some(current);
+                current
+            }
+        }
+    }
+
+    /// An instruction that may touch the stack starts.
+    pub fn start(&mut self, state: &State, at: usize, shape: Flow<'_>) {
+        let current = self.current(state, shape);
+        self.writing = [0; FRAMES];
+        self.at = Some((current, at));
+    }
+
+    /// It reads those slots on this path.
+    pub fn read(&mut self, state: &State, frame: usize, at: usize, mask: u64, shape: Flow<'_>) {
+        let current = self.current(state, shape);
+        self.add_read(current, frame, at, mask);
+    }
+
+    fn add_read(&mut self, instance: u32, frame: usize, at: usize, mask: u64) {
+        let instance = &mut self.instances[instance as usize];
+        if mask == 0 || frame > instance.chain.inner() {
+            return;
+        }
+        if let Some(masks) = instance.masks(frame, at)
+            && masks.read & mask != mask
+        {
+            masks.read |= mask;
+            instance.dirty.push(at as u32);
+        }
+    }
+
+    /// It overwrites those slots whatever the path.
+    pub fn write(&mut self, frame: usize, mask: u64) {
+        if let Some(writing) = self.writing.get_mut(frame) {
+            *writing |= mask;
+        }
+    }
+
+    /// The instruction is done: what it did not write this time it does not surely write.
+    pub fn finish(&mut self) {
+        let Some((instance, at)) = self.at.take() else {
+            return;
+        };
+        self.commit(instance, at);
+    }
+
+    fn commit(&mut self, instance: u32, at: usize) {
+        let writing = self.writing;
+        let instance = &mut self.instances[instance as usize];
+        let Some(&once) = instance.written_once.get(at.wrapping_sub(instance.start)) else {
+            return;
+        };
+        for (frame, &mask) in writing.iter().enumerate().take(instance.chain.inner() + 1) {
+            if mask == 0 && (!once || instance.frames[frame].is_empty()) {
+                continue;
+            }
+            if let Some(masks) = instance.masks(frame, at) {
+                let mask = if once { mask & masks.written } else { mask };
+                if masks.written != mask {
+                    masks.written = mask;
+                    instance.dirty.push(at as u32);
+                }
+            }
+        }
+        let index = at - instance.start;
+        instance.written_once[index] = true;
+    }
+
+    /// A path or a function ends: brings what is alive up to date, in the active function and then in its callers.
+    pub fn update(&mut self, state: &State, shape: Flow<'_>, log: &mut Log) {
+        self.forget_chain();
+        for frames in (1..=state.frames.len()).rev() {
+            let instance = self.instance(state, frames, shape);
+            if self.instances[instance as usize].dirty.is_empty() {
+                continue;
+            }
+            if log.level2() {
+                self.carry_back_in_order(instance, shape, log);
+            } else {
+                self.carry_back(instance, shape.insns);
+            }
+            self.tell_caller(instance, shape);
+        }
+    }
+
+    /// What the callee does to its callers' stacks counts at the call.
+    fn tell_caller(&mut self, index: u32, shape: Flow<'_>) {
+        let instance = &self.instances[index as usize];
+        let inner = instance.chain.inner();
+        if inner == 0 {
+            return;
+        }
+        let mut outer = instance.chain;
+        outer.len -= 1;
+        let site = outer.sites[inner - 1] as usize;
+        outer.sites[inner - 1] = 0;
+        outer.starts[inner] = 0;
+        let mut masks = [Masks::default(); FRAMES];
+        for (frame, masks) in masks.iter_mut().enumerate().take(inner) {
+            *masks = instance.frames[frame].first().copied().unwrap_or_default();
+        }
+        let outer = self.intern(outer, shape);
+        self.writing = [0; FRAMES];
+        for (frame, masks) in masks.iter().enumerate().take(inner) {
+            self.writing[frame] = masks.written_later;
+            self.add_read(outer, frame, site, masks.live);
+        }
+        self.commit(outer, site);
+        self.writing = [0; FRAMES];
+    }
+
+    /// One instruction from those after it. Says whether anything changed.
+    fn carry_over(instance: &mut Instance, frame: usize, at: usize, insns: &[Insn]) -> bool {
+        let start = instance.start;
+        let masks = &instance.frames[frame];
+        let mut later = u64::MAX;
+        let mut live_after = 0;
+        let mut any = false;
+        for next in cfg::successors(insns, at) {
+            let Some(next) = masks.get(next.wrapping_sub(start)) else {
+                continue;
+            };
+            any = true;
+            later &= next.written_later;
+            live_after |= next.live;
+        }
+        if !any {
+            return false;
+        }
+        let masks = &mut instance.frames[frame][at - start];
+        let later = later | masks.written;
+        let live = live_after & !masks.written | masks.read;
+        let changed = later != masks.written_later || live != masks.live;
+        masks.written_later = later;
+        masks.live = live;
+        changed
+    }
+
+    fn carry_back(&mut self, index: u32, insns: &[Insn]) {
+        let instance = &mut self.instances[index as usize];
+        let dirty = std::mem::take(&mut instance.dirty);
+        for frame in 0..=instance.chain.inner() {
+            if instance.frames[frame].is_empty() {
+                continue;
+            }
+            for &at in &dirty {
+                if !std::mem::replace(&mut self.is_waiting[at as usize], true) {
+                    self.waiting.push(at);
+                }
+            }
+            while let Some(at) = self.waiting.pop() {
+                let at = at as usize;
+                self.is_waiting[at] = false;
+                if Self::carry_over(instance, frame, at, insns) {
+                    for &before in self.before.to(at) {
+                        if !std::mem::replace(&mut self.is_waiting[before as usize], true) {
+                            self.waiting.push(before);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The same instruction by instruction from the end, round after round, with a line for each change of interest.
+    fn carry_back_in_order(&mut self, index: u32, shape: Flow<'_>, log: &mut Log) {
+        let instance = &mut self.instances[index as usize];
+        instance.dirty.clear();
+        let inner = instance.chain.inner();
+        let name = {
+            let mut parts: Vec<String> = (0..inner)
+                .map(|frame| instance.chain.sites[frame].to_string())
+                .collect();
+            parts.push(instance.start.to_string());
+            format!("({})", parts.join(","))
+        };
+        let (start, end) = (instance.start, instance.end);
+        let order: Vec<usize> = shape
+            .postorder
+            .iter()
+            .copied()
+            .filter(|at| (start..end).contains(at))
+            .collect();
+        let mut rounds = 0;
+        loop {
+            rounds += 1;
+            let mut changed = false;
+            for frame in 0..=inner {
+                if instance.frames[frame].is_empty() {
+                    continue;
+                }
+                for &at in &order {
+                    let was = instance.frames[frame][at - start];
+                    changed |= Self::carry_over(instance, frame, at, shape.insns);
+                    let is = instance.frames[frame][at - start];
+                    if is.read != 0 || is.written != 0 || at == start || shape.cfg.marks(at).has(Mark::PRUNE) {
+                        let line = format!("{name} frame {frame} insn {at}");
+                        log_change(log, &line, "live", was.live, is.live);
+                        log_change(log, &line, "written", was.written_later, is.written_later);
+                    }
+                }
+            }
+            if !changed {
+                break;
+            }
+        }
+        log.line(format_args!(
+            "{name} live stack update done in {rounds} iterations"
+        ));
+    }
+
+    /// The slots of frame `frame` that may still be read after `state` at `insn`. A caller's slots are alive if the
+    /// function or what follows the call reads them.
+    pub fn alive(
+        &mut self,
+        state: &State,
+        insn: usize,
+        frame: usize,
+        shape: Flow<'_>,
+    ) -> u64 {
+        let frames = state.frames.len();
+        let active = self.instance(state, frames, shape);
+        let mut alive = self.instances[active as usize].live(frame, insn);
+        for outer in frame..frames - 1 {
+            let instance = self.instance(state, outer + 1, shape);
+            let site = frame_insn(state, insn, outer);
+            // A callback may be called again.
+            let at = if shape.cfg.marks(site).has(Mark::CALLS_CALLBACK) {
+                site
+            } else {
+                site + 1
+            };
+            alive |= self.instances[instance as usize].live(frame, at);
+        }
+        alive
+    }
+}
+
+fn log_change(log: &mut Log, line: &str, what: &str, was: u64, is: u64) {
+    let (gone, new) = (was & !is, is & !was);
+    if gone | new == 0 {
+        return;
+    }
+    log.push(format_args!("{line} "));
+    if new != 0 {
+        log.push(format_args!("+{what} {} ", slot_list(new)));
+    }
+    if gone != 0 {
+        log.push(format_args!("-{what} {} ", slot_list(gone)));
+    }
+    log.line(format_args!(""));
+}
