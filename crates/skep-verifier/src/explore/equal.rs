@@ -187,18 +187,11 @@ impl Comparison<'_> {
         old.resources.iter().zip(&current.resources).all(|(a, b)| {
             self.ids.check(a.id, b.id)
                 && a.kind == b.kind
-                && (matches!(a.kind, HeldKind::Reference | HeldKind::Irq)
-                    || a.lock_in == b.lock_in)
+                && (matches!(a.kind, HeldKind::Reference | HeldKind::Irq) || a.lock_in == b.lock_in)
         })
     }
 
-    fn frame(
-        &mut self,
-        old: &Checkpoint,
-        frame: usize,
-        a: &Frame,
-        b: &Frame,
-    ) -> Result<(), Hint> {
+    fn frame(&mut self, old: &Checkpoint, frame: usize, a: &Frame, b: &Frame) -> Result<(), Hint> {
         if a.callback_depth > b.callback_depth {
             return Err(Hint::default());
         }
@@ -357,9 +350,7 @@ impl Comparison<'_> {
                     let precise = precise || self.terms.always_precise;
                     self.reg(a, b, precise)
                 }
-                SlotByte::Dynptr => {
-                    a.detail == b.detail && self.ids.check(a.ref_id, b.ref_id)
-                }
+                SlotByte::Dynptr => a.detail == b.detail && self.ids.check(a.ref_id, b.ref_id),
                 SlotByte::Iter => {
                     same_iterator(&a.detail, &b.detail) && self.ids.check(a.ref_id, b.ref_id)
                 }
@@ -391,9 +382,7 @@ impl Comparison<'_> {
 fn same_iterator(a: &Detail, b: &Detail) -> bool {
     match (a, b) {
         (
-            Detail::Iter {
-                btf, id, state, ..
-            },
+            Detail::Iter { btf, id, state, .. },
             Detail::Iter {
                 btf: other_btf,
                 id: other_id,

@@ -403,7 +403,11 @@ impl LiveStack {
                     let was = instance.frames[frame][at - start];
                     changed |= Self::carry_over(instance, frame, at, shape.insns);
                     let is = instance.frames[frame][at - start];
-                    if is.read != 0 || is.written != 0 || at == start || shape.cfg.marks(at).has(Mark::PRUNE) {
+                    if is.read != 0
+                        || is.written != 0
+                        || at == start
+                        || shape.cfg.marks(at).has(Mark::PRUNE)
+                    {
                         let line = format!("{name} frame {frame} insn {at}");
                         log_change(log, &line, "live", was.live, is.live);
                         log_change(log, &line, "written", was.written_later, is.written_later);
@@ -421,13 +425,7 @@ impl LiveStack {
 
     /// The slots of frame `frame` that may still be read after `state` at `insn`. A caller's slots are alive if the
     /// function or what follows the call reads them.
-    pub fn alive(
-        &mut self,
-        state: &State,
-        insn: usize,
-        frame: usize,
-        shape: Flow<'_>,
-    ) -> u64 {
+    pub fn alive(&mut self, state: &State, insn: usize, frame: usize, shape: Flow<'_>) -> u64 {
         let frames = state.frames.len();
         let active = self.instance(state, frames, shape);
         let mut alive = self.instances[active as usize].live(frame, insn);

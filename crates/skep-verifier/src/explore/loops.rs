@@ -177,13 +177,17 @@ impl Verifier<'_> {
 
     fn find_entry(&self, current: &State, insn: usize) -> Option<u32> {
         let bucket = self.explore.bucket_of(current, insn);
-        self.explore.stored[bucket].iter().rev().copied().find(|&index| {
-            let checkpoint = &self.explore.checkpoints[index as usize];
-            checkpoint.insn == insn
-                && checkpoint.branches > 0
-                && checkpoint.state.dfs_depth < current.dfs_depth
-                && same_callsites(&checkpoint.state, current)
-        })
+        self.explore.stored[bucket]
+            .iter()
+            .rev()
+            .copied()
+            .find(|&index| {
+                let checkpoint = &self.explore.checkpoints[index as usize];
+                checkpoint.insn == insn
+                    && checkpoint.branches > 0
+                    && checkpoint.state.dfs_depth < current.dfs_depth
+                    && same_callsites(&checkpoint.state, current)
+            })
     }
 
     /// In `state`, forgets the numbers that did not matter so far and differ from the previous iteration's: so that the

@@ -58,7 +58,10 @@ impl Wanted {
 
     /// The other end of the links that the instruction used.
     fn add_linked(&mut self, entry: Option<&Entry>) {
-        let Some(links) = entry.map(|entry| entry.links).filter(|links| !links.is_empty()) else {
+        let Some(links) = entry
+            .map(|entry| entry.links)
+            .filter(|links| !links.is_empty())
+        else {
             return;
         };
         let is_wanted = links.iter().any(|place| {
@@ -126,11 +129,7 @@ impl Leg {
 
 #[cold]
 fn bug(what: &str) -> Box<Fault> {
-    Fault::new(
-        EFAULT,
-        "verifier-bug",
-        format!("verifier bug: {what}"),
-    )
+    Fault::new(EFAULT, "verifier-bug", format!("verifier bug: {what}"))
 }
 
 impl Verifier<'_> {
@@ -168,7 +167,8 @@ impl Verifier<'_> {
         if self.log.level2() {
             for frame in (0..checkpoint.marks.len()).rev() {
                 let regs = bits(wanted.regs[frame].into()).map(|number| format!("r{number}"));
-                let slots = bits(wanted.slots[frame]).map(|slot| format!("fp{}", -8 - 8 * slot as i32));
+                let slots =
+                    bits(wanted.slots[frame]).map(|slot| format!("fp{}", -8 - 8 * slot as i32));
                 let all: Vec<String> = regs.chain(slots).collect();
                 if !all.is_empty() {
                     self.log
@@ -513,9 +513,8 @@ impl Verifier<'_> {
             }
             jmp::EXIT => {
                 let after = usize::try_from(subsequent).ok();
-                if after.is_some_and(|after| {
-                    self.shape.cfg.marks(after).has(Mark::CALLS_CALLBACK)
-                }) {
+                if after.is_some_and(|after| self.shape.cfg.marks(after).has(Mark::CALLS_CALLBACK))
+                {
                     wanted.regs[wanted.frame] &= !ARGUMENTS;
                 } else if arguments != 0 {
                     return Err(bug(&format!(
@@ -524,11 +523,13 @@ impl Verifier<'_> {
                     )));
                 }
                 // A callback's result goes to the helper, a function's to the instruction after the call.
-                let returns = after.and_then(|after| after.checked_sub(1)).is_some_and(|call| {
-                    self.insns
-                        .get(call)
-                        .is_some_and(|insn| insn.is_local_call())
-                });
+                let returns = after
+                    .and_then(|after| after.checked_sub(1))
+                    .is_some_and(|call| {
+                        self.insns
+                            .get(call)
+                            .is_some_and(|insn| insn.is_local_call())
+                    });
                 let result = returns && wanted.has(0);
                 wanted.drop(0);
                 wanted.enter_callee()?;
@@ -593,7 +594,11 @@ fn back_over_store(insn: Insn, deed: Deed, wanted: &mut Wanted) -> Result<(), Un
     }
     if is_atomic && insn.imm & atomic::FETCH != 0 {
         // The old value in memory becomes a register's.
-        let into = if insn.imm == atomic::CMPXCHG { 0 } else { insn.src };
+        let into = if insn.imm == atomic::CMPXCHG {
+            0
+        } else {
+            insn.src
+        };
         if wanted.has(into) {
             wanted.drop(into);
             if let Some((frame, slot)) = deed.slot() {
@@ -625,7 +630,9 @@ fn bits(mut mask: u64) -> impl Iterator<Item = usize> {
 
 /// `r2,r3`
 pub fn register_list(mask: u16) -> String {
-    let all: Vec<String> = bits(mask.into()).map(|number| format!("r{number}")).collect();
+    let all: Vec<String> = bits(mask.into())
+        .map(|number| format!("r{number}"))
+        .collect();
     all.join(",")
 }
 

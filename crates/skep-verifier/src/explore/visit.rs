@@ -34,9 +34,8 @@ impl Verifier<'_> {
         let at = self.insn_idx;
         let marks = self.shape.cfg.marks(at);
         let checkpoint_here = marks.has(Mark::CHECKPOINT);
-        let must_store = self.allow.test_state_freq
-            || checkpoint_here
-            || self.state.trail.len > HISTORY_MAX;
+        let must_store =
+            self.allow.test_state_freq || checkpoint_here || self.state.trail.len > HISTORY_MAX;
         let since = (
             self.explore.jumps - self.explore.stored_at.0,
             self.stats.insns_processed - self.explore.stored_at.1,

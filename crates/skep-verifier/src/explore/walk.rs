@@ -7,7 +7,7 @@ use skep_spec::insn::class;
 
 use super::equal::Exactness;
 use super::history::{Deed, PackedLinks};
-use super::liveness::{LiveStack, Flow};
+use super::liveness::{Flow, LiveStack};
 use super::previous;
 use crate::cfg::Mark;
 use crate::fault::{Fault, Rule};
@@ -231,8 +231,7 @@ impl Verifier<'_> {
         if self.log.level2() && self.log.print_state {
             let from = previous(self.prev_insn_idx);
             let how = speculation(&self.state);
-            self.log
-                .push(format_args!("\nfrom {from} to {at}{how}:"));
+            self.log.push(format_args!("\nfrom {from} to {at}{how}:"));
             let text = self.state_text(&self.state, self.state.frames.len() - 1, None);
             self.log.line(format_args!("{text}"));
             self.log.print_state = false;

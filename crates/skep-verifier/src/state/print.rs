@@ -177,7 +177,8 @@ pub fn write_frame(
             continue;
         }
         write!(out, " R{index}=")?;
-        let precise = always_precise || marks.is_some_and(|marks| marks.precise_regs >> index & 1 != 0);
+        let precise =
+            always_precise || marks.is_some_and(|marks| marks.precise_regs >> index & 1 != 0);
         write_reg(out, input, frame, reg, precise)?;
     }
     let mut skip = false;
@@ -195,8 +196,8 @@ pub fn write_frame(
             SlotByte::Spill => {
                 let above: String = letters.take_while(|&letter| letter != 'r').collect();
                 write!(out, " fp{off}={above}")?;
-                let precise =
-                    always_precise || marks.is_some_and(|marks| marks.precise_slots >> index & 1 != 0);
+                let precise = always_precise
+                    || marks.is_some_and(|marks| marks.precise_slots >> index & 1 != 0);
                 write_reg(out, input, frame, &slot.reg, precise)?;
             }
             SlotByte::Dynptr => {

@@ -30,7 +30,11 @@ fn registers() {
         num: Scalar::unsigned_range(0, 7),
         ..Reg::UNKNOWN
     };
-    assert!(text(&linked).starts_with("scalar(id=1+4,"), "{}", text(&linked));
+    assert!(
+        text(&linked).starts_with("scalar(id=1+4,"),
+        "{}",
+        text(&linked)
+    );
 }
 
 #[test]
