@@ -9,7 +9,7 @@ use skep_spec::insn::pseudo;
 
 use super::State;
 use super::frame::Frame;
-use super::reg::{Detail, DynptrKind, Flags, IterState, Kind, LINKED_ADD, Reg};
+use super::reg::{Detail, Flags, IterState, Kind, LINKED_ADD, Reg};
 use super::scalar::text::{write_signed, write_unsigned};
 use super::slot::SlotByte;
 use crate::explore::checkpoint::FrameMarks;
@@ -21,21 +21,6 @@ use skep_btf::TypeId;
 /// The name of a type, empty if there is none.
 fn type_name(input: &Input, btf: BtfIdx, id: u32) -> &str {
     input.btf(btf).map_or("", |btf| btf.name(TypeId(id)))
-}
-
-impl DynptrKind {
-    /// The kernel's word.
-    pub const fn word(self) -> &'static str {
-        match self {
-            DynptrKind::Invalid => "<invalid>",
-            DynptrKind::Local => "local",
-            DynptrKind::Ringbuf => "ringbuf",
-            DynptrKind::Skb => "skb",
-            DynptrKind::Xdp => "xdp",
-            DynptrKind::SkbMeta => "skb_meta",
-            DynptrKind::File => "file",
-        }
-    }
 }
 
 impl SlotByte {
