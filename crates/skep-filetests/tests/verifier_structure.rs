@@ -9,7 +9,7 @@ use skep_linux::syscall::Kernel;
 use skep_spec::insn::{Insn, class, jmp};
 use skep_verifier::cfg::live::LiveRegisters;
 use skep_verifier::cfg::scc::Loops;
-use skep_verifier::cfg::{CallEffects, Cfg};
+use skep_verifier::cfg::{CallEffects, Cfg, Mark};
 use skep_verifier::fault::Rule;
 use skep_verifier::structure::decode::check_packet_load;
 use skep_verifier::structure::{
@@ -67,6 +67,10 @@ fn kernel() -> bool {
 
 /// The kernel's verdict and log at level 2.
 fn ask(insns: &[Insn]) -> (bool, String) {
+    ask_with(insns, 0)
+}
+
+fn ask_with(insns: &[Insn], flags: u32) -> (bool, String) {
     let load = ProgramLoad {
         name: "structure",
         // BPF_PROG_TYPE_SOCKET_FILTER, which may use legacy packet loads.
@@ -74,7 +78,7 @@ fn ask(insns: &[Insn]) -> (bool, String) {
         expected_attach_type: 0,
         insns,
         license: "GPL",
-        flags: 0,
+        flags,
         btf: None,
         attach_btf_id: 0,
     };
@@ -399,4 +403,92 @@ fn their_facts(log: &str) -> Vec<String> {
         .take_while(|line| line.get(7..9) == Some(": "))
         .map(|line| line[..19].to_owned())
         .collect()
+}
+
+/// The one path through a program in which r0 is 0 or 1 at every comparison; `None` if it meets an instruction twice.
+fn path(insns: &[Insn]) -> Option<Vec<usize>> {
+    let (mut at, mut r0, mut seen, mut returns) = (0, 0, Vec::new(), Vec::new());
+    loop {
+        if seen.contains(&at) || returns.len() > 7 {
+            return None;
+        }
+        seen.push(at);
+        let insn = insns[at];
+        let next = at + insn.slots();
+        let to = |offset: i32| (at as i32 + 1 + offset) as usize;
+        at = match (insn.class(), insn.op()) {
+            (class::JMP, jmp::EXIT) => match returns.pop() {
+                Some(at) => at,
+                None => return Some(seen),
+            },
+            (class::JMP, jmp::CALL) if insn.is_local_call() => {
+                returns.push(next);
+                to(insn.imm)
+            }
+            (class::JMP, jmp::CALL) => return None,
+            (class::JMP, jmp::JEQ) => match r0 == insn.imm {
+                true => to(i32::from(insn.off)),
+                false => next,
+            },
+            (class::JMP | class::JMP32, jmp::JA) => to(insn.jump_offset().unwrap_or(0)),
+            _ => {
+                r0 = insn.imm;
+                next
+            }
+        };
+    }
+}
+
+#[test]
+fn states_are_kept_where_the_kernel_keeps_them() {
+    if !kernel() {
+        return;
+    }
+    /// Keep a state at every place where one may be kept.
+    const BPF_F_TEST_STATE_FREQ: u32 = 8;
+    let mut random = Random(setting("SKEP_FUZZ_SEED", 0xc0de_0003));
+    let (mut compared, mut kept) = (0, 0);
+    while compared < setting("SKEP_FUZZ_PROGRAMS", 3000) / 3 {
+        let mut insns = vec![Insn::mov64_imm(0, 0)];
+        let size = 6 + random.below(16);
+        for at in 1..size {
+            let ahead = (random.below(4) as i32).min((size - at - 1) as i32);
+            insns.push(match random.below(9) {
+                0 | 1 => Insn::mov64_imm(0, random.below(2) as i32),
+                2..=4 => Insn::jmp64_imm(jmp::JEQ, 0, random.below(2) as i32, ahead as i16),
+                5 => Insn::ja(ahead as i16),
+                6 => Insn::new(class::JMP32 | jmp::JA, 0, 0, 0, ahead),
+                7 => Insn::exit(),
+                _ => Insn::call_local(ahead),
+            });
+        }
+        insns.push(Insn::exit());
+        insns = mended(insns);
+        if before_exploring(&insns).is_err() {
+            continue;
+        }
+        let Some(path) = path(&insns) else { continue };
+        let (loads, log) = ask_with(&insns, BPF_F_TEST_STATE_FREQ);
+        if !loads && log.contains("R0 !read_ok") {
+            // A function that does not set r0 before it asks for it.
+            continue;
+        }
+        assert!(loads, "{log}\n{}", text(&insns));
+        let subs = Subprograms::find(&insns, true, None, |_, _| Ok(())).unwrap();
+        let cfg = Cfg::walk(&insns, &subs, true, &mut no_effects).unwrap();
+        let ours = path
+            .iter()
+            .filter(|&&at| cfg.marks(at).has(Mark::PRUNE))
+            .count();
+        let mut words = log.lines().last().unwrap_or("").split(' ');
+        words.find(|word| *word == "total_states");
+        let theirs: usize = words.next().unwrap().parse().unwrap();
+        assert_eq!(ours, theirs, "path {path:?}\n{}\n{log}", text(&insns));
+        compared += 1;
+        kept += theirs;
+    }
+    assert!(
+        kept > compared as usize,
+        "{kept} states in {compared} programs"
+    );
 }
