@@ -26,6 +26,7 @@ struct Args {
 enum Command {
     Run(commands::run::RunArgs),
     TestRun(commands::test_run::TestRunArgs),
+    Verify(commands::verify::Verify),
     Maps(commands::maps::Maps),
     Inspect(commands::inspect::Inspect),
     Asm(commands::asm::Asm),
@@ -53,6 +54,7 @@ fn run(args: Args) -> Result<ExitCode, Failure> {
     match args.command {
         Command::Run(args) => commands::run::run(&args, json).map(ExitCode::from),
         Command::TestRun(args) => commands::test_run::run(&args, json).map(ExitCode::from),
+        Command::Verify(command) => command.run(json).map(ExitCode::from),
         Command::Maps(command) => command.run(json).map(|()| ExitCode::SUCCESS),
         Command::Inspect(command) => command.run(json).map(|()| ExitCode::SUCCESS),
         Command::Asm(command) => command.run().map(|()| ExitCode::SUCCESS),

@@ -7,6 +7,7 @@
 
 pub mod cfg;
 pub mod check;
+pub mod explain;
 pub mod explore;
 pub mod fault;
 pub mod input;

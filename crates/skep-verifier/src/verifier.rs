@@ -88,6 +88,8 @@ pub struct Verifier<'i> {
     next_id: u32,
     /// Rules that privileges relax.
     pub allow: Allow,
+    /// The paths walked, where someone wants to explain one.
+    pub trail: Option<crate::explain::trail::Trail>,
 }
 
 /// What the loader's privileges allow.
@@ -142,6 +144,7 @@ impl<'i> Verifier<'i> {
             kfuncs: Kfuncs::default(),
             next_id: 0,
             allow: Allow::of(input),
+            trail: None,
         }
     }
 

@@ -18,10 +18,12 @@ use skep_verifier::input::{Caps, FuncInfo, SourceLine};
 
 mod attach;
 mod externs;
+mod kernels;
 mod maps;
 mod target;
 
 pub use attach::{extended_type, section_guess};
+pub use kernels::{embedded_profile, types_of};
 pub use target::TargetKernel;
 
 /// Why a program cannot be handed to a verifier: a loader would have given up before.

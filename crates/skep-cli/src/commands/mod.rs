@@ -10,6 +10,7 @@ mod open;
 mod replay;
 pub mod run;
 pub mod test_run;
+pub mod verify;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
