@@ -91,14 +91,23 @@ impl Case<'_> {
 
     /// A register of the active frame before the refused instruction.
     pub fn reg(&self, number: u8) -> Option<Reg> {
-        self.state().map(|state| state.frame().regs[usize::from(number)])
+        self.state()
+            .map(|state| state.frame().regs[usize::from(number)])
     }
 
     /// The history of a register of the active frame.
     pub fn history(&self, number: u8) -> Vec<Event> {
-        let Some(state) = self.state() else { return Vec::new() };
+        let Some(state) = self.state() else {
+            return Vec::new();
+        };
         let frame = (state.frames.len() - 1) as u8;
-        history::of(self.input, self.trail, self.trail.len() - 1, Holder::Register { frame, number }, 64)
+        history::of(
+            self.input,
+            self.trail,
+            self.trail.len() - 1,
+            Holder::Register { frame, number },
+            64,
+        )
     }
 
     /// The first line of the fault.
@@ -109,10 +118,11 @@ impl Case<'_> {
 
 /// `R3` of a text.
 fn register_in(line: &str) -> Option<u8> {
-    line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').find_map(|word| {
-        let number: u8 = word.strip_prefix('R')?.parse().ok()?;
-        (number <= 10).then_some(number)
-    })
+    line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .find_map(|word| {
+            let number: u8 = word.strip_prefix('R')?.parse().ok()?;
+            (number <= 10).then_some(number)
+        })
 }
 
 /// Explains the rejection of `input`.
@@ -121,9 +131,20 @@ pub fn explain(input: &Input, rejection: &Rejection) -> Explanation {
     let fault = &*rejection.fault;
     let lines = Lines::of(input);
     let entry = catalogue::entry(fault);
-    let insn = fault.insn.or_else(|| trail.last().map(|point| point.insn)).unwrap_or(0);
-    let case = Case { input, fault, insn, trail: &trail, lines: &lines };
-    let mut found = entry.rule.map_or_else(Findings::default, |rule| rule(&case));
+    let insn = fault
+        .insn
+        .or_else(|| trail.last().map(|point| point.insn))
+        .unwrap_or(0);
+    let case = Case {
+        input,
+        fault,
+        insn,
+        trail: &trail,
+        lines: &lines,
+    };
+    let mut found = entry
+        .rule
+        .map_or_else(Findings::default, |rule| rule(&case));
     found.because.sort();
     found.because.dedup();
     let suggestion = suggest(input, fault, &found.edits);
@@ -131,7 +152,11 @@ pub fn explain(input: &Input, rejection: &Rejection) -> Explanation {
     let headline = fault.lines.last().map_or("", String::as_str);
     let mut diagnostic = Diagnostic::error(entry.id, format!("{}: {headline}", entry.title));
     if fault.insn.is_some() || !trail.is_empty() {
-        let here = if found.here.is_empty() { entry.here.to_string() } else { found.here.clone() };
+        let here = if found.here.is_empty() {
+            entry.here.to_string()
+        } else {
+            found.here.clone()
+        };
         diagnostic = diagnostic.at(lines.place(insn), here);
     }
     for (insn, text) in &found.because {
@@ -145,10 +170,18 @@ pub fn explain(input: &Input, rejection: &Rejection) -> Explanation {
     }
     let help = found.help.clone().unwrap_or_else(|| entry.help.to_string());
     let help = match &suggestion {
-        Some(Suggestion { text, outcome: Outcome::Verifies, .. }) => {
+        Some(Suggestion {
+            text,
+            outcome: Outcome::Verifies,
+            ..
+        }) => {
             format!("{help}\ntried: {text}; the program then verifies")
         }
-        Some(Suggestion { text, outcome: Outcome::NextError, .. }) => {
+        Some(Suggestion {
+            text,
+            outcome: Outcome::NextError,
+            ..
+        }) => {
             format!("{help}\ntried: {text}; that error is then gone, another one follows")
         }
         None => help,
@@ -156,20 +189,33 @@ pub fn explain(input: &Input, rejection: &Rejection) -> Explanation {
     if !help.is_empty() {
         diagnostic = diagnostic.help(help);
     }
-    Explanation { diagnostic, because: found.because, edit: suggestion, sources: lines.sources }
+    Explanation {
+        diagnostic,
+        because: found.because,
+        edit: suggestion,
+        sources: lines.sources,
+    }
 }
 
 /// Tries the changes in turn.
 fn suggest(input: &Input, fault: &Fault, edits: &[(Edit, String)]) -> Option<Suggestion> {
     let mut second = None;
     for (edit, text) in edits.iter().take(4) {
-        let Some(changed) = edit.apply(input) else { continue };
+        let Some(changed) = edit.apply(input) else {
+            continue;
+        };
         let outcome = match crate::verify(&changed) {
             Ok(_) => Outcome::Verifies,
-            Err(other) if other.fault.code != fault.code || other.fault.lines != fault.lines => Outcome::NextError,
+            Err(other) if other.fault.code != fault.code || other.fault.lines != fault.lines => {
+                Outcome::NextError
+            }
             Err(_) => continue,
         };
-        let suggestion = Suggestion { edit: edit.clone(), text: text.clone(), outcome };
+        let suggestion = Suggestion {
+            edit: edit.clone(),
+            text: text.clone(),
+            outcome,
+        };
         if outcome == Outcome::Verifies {
             return Some(suggestion);
         }

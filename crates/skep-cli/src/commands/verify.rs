@@ -83,18 +83,34 @@ impl Verify {
             .collect::<Result<Vec<_>, _>>()?;
         for name in &self.program {
             if object.program(name).is_none() {
-                let known: Vec<&str> = object.programs.iter().map(|program| program.name.as_str()).collect();
-                return Err(Failure::usage(format!("{}: no program `{name}`; it has {}", self.file, known.join(", "))));
+                let known: Vec<&str> = object
+                    .programs
+                    .iter()
+                    .map(|program| program.name.as_str())
+                    .collect();
+                return Err(Failure::usage(format!(
+                    "{}: no program `{name}`; it has {}",
+                    self.file,
+                    known.join(", ")
+                )));
             }
         }
-        let mut report = Report { json, out: String::new(), items: Vec::new(), refused: false };
+        let mut report = Report {
+            json,
+            out: String::new(),
+            items: Vec::new(),
+            refused: false,
+        };
         let mut cells: BTreeMap<(usize, usize), String> = BTreeMap::new();
         let mut names: Vec<(usize, String)> = Vec::new();
         for (column, kernel) in kernels.iter().enumerate() {
             let prepared = match Prepared::new(object, kernel) {
                 Ok(prepared) => prepared,
                 Err(why) => {
-                    return Err(Failure::rejected(format!("{}: for Linux {}: {why}", self.file, kernel.profile.name)));
+                    return Err(Failure::rejected(format!(
+                        "{}: for Linux {}: {why}",
+                        self.file, kernel.profile.name
+                    )));
                 }
             };
             for (row, program) in prepared.object().programs.iter().enumerate() {
@@ -126,14 +142,17 @@ impl Verify {
                 heads.extend(kernels.iter().map(|kernel| kernel.profile.name.to_owned()));
                 let mut table = Table::new(&heads.iter().map(String::as_str).collect::<Vec<_>>());
                 for (row, name) in names {
-                    let columns = (0..kernels.len()).map(|column| cells.remove(&(row, column)).unwrap_or_default());
+                    let columns = (0..kernels.len())
+                        .map(|column| cells.remove(&(row, column)).unwrap_or_default());
                     table.row(std::iter::once(name).chain(columns));
                 }
                 report.out.insert_str(0, &table.render(""));
             }
             output::print(&report.out)?;
         }
-        Ok(Ended { refused: report.refused })
+        Ok(Ended {
+            refused: report.refused,
+        })
     }
 
     fn answer(&self, prepared: &Prepared, program: &skep::obj::ProgramSpec) -> Answer {
@@ -149,9 +168,21 @@ impl Verify {
 
     fn load_options(&self) -> LoadOptions {
         LoadOptions {
-            caps: if self.unprivileged { Caps::NONE } else { Caps::ALL },
-            flags: if self.strict_alignment { flags::STRICT_ALIGNMENT } else { 0 },
-            log_level: if self.states { 2 } else { self.log.unwrap_or(0) },
+            caps: if self.unprivileged {
+                Caps::NONE
+            } else {
+                Caps::ALL
+            },
+            flags: if self.strict_alignment {
+                flags::STRICT_ALIGNMENT
+            } else {
+                0
+            },
+            log_level: if self.states {
+                2
+            } else {
+                self.log.unwrap_or(0)
+            },
             ..LoadOptions::default()
         }
     }
@@ -165,7 +196,10 @@ impl Verify {
         profiles: &[Profile],
         kernels: &[TargetKernel],
     ) -> Option<&'static str> {
-        let later = profiles.iter().zip(kernels).filter(|(other, _)| other.version > profile.version);
+        let later = profiles
+            .iter()
+            .zip(kernels)
+            .filter(|(other, _)| other.version > profile.version);
         for (other, kernel) in later {
             let prepared = Prepared::new(object, kernel).ok()?;
             let program = prepared.object().program(program)?.clone();
@@ -178,7 +212,12 @@ impl Verify {
 
     fn profiles(&self) -> Result<Vec<Profile>, Failure> {
         let mut profiles = Vec::new();
-        for name in self.kernel.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        for name in self
+            .kernel
+            .split(',')
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+        {
             if name == "all" {
                 profiles.extend(Profile::ALL.iter().cloned());
                 continue;
@@ -187,9 +226,19 @@ impl Verify {
                 profiles.push(skep::verify::embedded_profile());
                 continue;
             }
-            let known = || Profile::ALL.iter().map(|profile| profile.name).collect::<Vec<_>>().join(", ");
-            let profile = Profile::parse(name)
-                .ok_or_else(|| Failure::usage(format!("--kernel: `{name}` is not one of {}, embedded, all", known())))?;
+            let known = || {
+                Profile::ALL
+                    .iter()
+                    .map(|profile| profile.name)
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            };
+            let profile = Profile::parse(name).ok_or_else(|| {
+                Failure::usage(format!(
+                    "--kernel: `{name}` is not one of {}, embedded, all",
+                    known()
+                ))
+            })?;
             profiles.push(profile);
         }
         if profiles.is_empty() {
@@ -204,7 +253,12 @@ impl Verify {
             let (kernel, file) = option.split_once('=')?;
             (kernel == profile.name).then_some(file)
         });
-        let for_all = || self.btf.iter().find(|option| !option.contains('=')).map(String::as_str);
+        let for_all = || {
+            self.btf
+                .iter()
+                .find(|option| !option.contains('='))
+                .map(String::as_str)
+        };
         let types = match named.or_else(for_all) {
             Some(file) => vec![parse_btf(file)?],
             None => skep::verify::types_of(profile).into_iter().collect(),
@@ -231,7 +285,11 @@ pub struct Ended {
 
 impl From<Ended> for std::process::ExitCode {
     fn from(exit: Ended) -> std::process::ExitCode {
-        if exit.refused { Exit::Rejected.into() } else { std::process::ExitCode::SUCCESS }
+        if exit.refused {
+            Exit::Rejected.into()
+        } else {
+            std::process::ExitCode::SUCCESS
+        }
     }
 }
 
@@ -244,7 +302,14 @@ struct Report {
 
 impl Report {
     /// Adds one answer; returns it in a few words.
-    fn add(&mut self, options: &Verify, kernel: &TargetKernel, program: &str, answer: &Answer, alone: bool) -> String {
+    fn add(
+        &mut self,
+        options: &Verify,
+        kernel: &TargetKernel,
+        program: &str,
+        answer: &Answer,
+        alone: bool,
+    ) -> String {
         self.refused |= !answer.loads();
         match answer {
             Answer::Loads(verified) => {
@@ -276,17 +341,23 @@ impl Report {
                 let explained = explain::explain(input, rejection);
                 let id = explained.diagnostic.id;
                 if self.json {
-                    self.items.push(refused_json(kernel, program, rejection, &explained));
+                    self.items
+                        .push(refused_json(kernel, program, rejection, &explained));
                 } else {
                     if options.states || options.log.is_some() {
                         self.out.push_str(&rejection.log);
                     }
                     if alone {
-                        self.out.push_str(&format!("{program}: refused by {}\n", release(kernel)));
+                        self.out
+                            .push_str(&format!("{program}: refused by {}\n", release(kernel)));
                     } else {
-                        self.out.push_str(&format!("\n{program} on {}:\n", release(kernel)));
+                        self.out
+                            .push_str(&format!("\n{program} on {}:\n", release(kernel)));
                     }
-                    self.out.push_str(&render::full(&Diagnostics(vec![explained.diagnostic]), &explained.sources));
+                    self.out.push_str(&render::full(
+                        &Diagnostics(vec![explained.diagnostic]),
+                        &explained.sources,
+                    ));
                 }
                 id.into()
             }
@@ -296,7 +367,10 @@ impl Report {
                         "program": program, "kernel": kernel.profile.name, "verdict": "not loadable", "message": why.to_string(),
                     }));
                 } else {
-                    self.out.push_str(&format!("{program}: would not reach the verifier of {}: {why}\n", release(kernel)));
+                    self.out.push_str(&format!(
+                        "{program}: would not reach the verifier of {}: {why}\n",
+                        release(kernel)
+                    ));
                 }
                 "not loadable".into()
             }
@@ -312,14 +386,21 @@ fn release(kernel: &TargetKernel) -> String {
     }
 }
 
-fn refused_json(kernel: &TargetKernel, program: &str, rejection: &Rejection, explained: &explain::Explanation) -> Value {
+fn refused_json(
+    kernel: &TargetKernel,
+    program: &str,
+    rejection: &Rejection,
+    explained: &explain::Explanation,
+) -> Value {
     let diagnostic = &explained.diagnostic;
-    let place = |place: &skep_diag::Place| match place {
+    let place = |place: &skep_diag::Place| {
+        match place {
         skep_diag::Place::Span(span) => explained.sources.locate(*span).map_or(Value::Null, |(file, position)| {
             json!({ "file": file, "line": position.line, "column": position.column })
         }),
         skep_diag::Place::Insn { insn, .. } => json!({ "insn": insn }),
         _ => Value::Null,
+    }
     };
     let labels: Vec<Value> = diagnostic
         .labels

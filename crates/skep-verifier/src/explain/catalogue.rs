@@ -65,7 +65,10 @@ pub static ALL: &[Entry] = &[
     Entry {
         id: "verifier-null-pointer",
         title: "a pointer that may be NULL is used",
-        patterns: &[&["invalid mem access '", "_or_null'"], &["pointer arithmetic on ", "_or_null prohibited"]],
+        patterns: &[
+            &["invalid mem access '", "_or_null'"],
+            &["pointer arithmetic on ", "_or_null prohibited"],
+        ],
         here: "used here without a check",
         help: "compare the pointer with NULL right after the call that returns it, and use it only where it is not NULL",
         rule: Some(rules::null::rule),
@@ -89,7 +92,11 @@ pub static ALL: &[Entry] = &[
     Entry {
         id: "verifier-unbounded",
         title: "a size or offset has no upper bound",
-        patterns: &[&["unbounded memory access"], &["unbounded min value"], &["makes ", " pointer be out of bounds"]],
+        patterns: &[
+            &["unbounded memory access"],
+            &["unbounded min value"],
+            &["makes ", " pointer be out of bounds"],
+        ],
         here: "",
         help: "",
         rule: Some(rules::bounds::rule),

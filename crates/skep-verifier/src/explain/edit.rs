@@ -15,7 +15,11 @@ pub enum Edit {
     /// instruction that they stand before.
     Insert { before: usize, insns: Vec<Insn> },
     /// These in place of `count` slots from `at`.
-    Replace { at: usize, count: usize, insns: Vec<Insn> },
+    Replace {
+        at: usize,
+        count: usize,
+        insns: Vec<Insn>,
+    },
     /// Another licence.
     License(&'static str),
     /// These load flags too.
@@ -136,8 +140,14 @@ fn splice(input: &mut Input, at: usize, count: usize, insns: &[Insn]) -> Option<
             *slot = moved(*slot as i64).max(0) as usize;
         }
     };
-    input.functions.iter_mut().for_each(|function| shift(&mut function.insn));
-    input.lines.iter_mut().for_each(|line| shift(&mut line.insn));
+    input
+        .functions
+        .iter_mut()
+        .for_each(|function| shift(&mut function.insn));
+    input
+        .lines
+        .iter_mut()
+        .for_each(|line| shift(&mut line.insn));
     input.insns = new;
     Some(())
 }
@@ -159,13 +169,19 @@ mod tests {
             Insn::mov64_imm(0, 0),
             Insn::exit(),
         ]);
-        let edit = Edit::Insert { before: 2, insns: vec![Insn::mov64_imm(3, 1), Insn::mov64_imm(4, 1)] };
+        let edit = Edit::Insert {
+            before: 2,
+            insns: vec![Insn::mov64_imm(3, 1), Insn::mov64_imm(4, 1)],
+        };
         let new = edit.apply(&input).unwrap();
         assert_eq!(new.insns.len(), 6);
         // The jump to 2 now runs what was inserted there.
         assert_eq!(new.insns[0].off, 1);
         assert_eq!(new.insns[1].off, -2);
-        let edit = Edit::Insert { before: 1, insns: vec![Insn::mov64_imm(3, 1)] };
+        let edit = Edit::Insert {
+            before: 1,
+            insns: vec![Insn::mov64_imm(3, 1)],
+        };
         let new = edit.apply(&input).unwrap();
         assert_eq!(new.insns[0].off, 2);
         assert_eq!(new.insns[2].off, -3);
@@ -176,15 +192,30 @@ mod tests {
         let mut insns = vec![Insn::jmp64_imm(jmp::JEQ, 1, 0, i16::MAX)];
         insns.resize(usize::from(i16::MAX as u16) + 1, Insn::mov64_imm(0, 0));
         insns.push(Insn::exit());
-        let edit = Edit::Insert { before: 1, insns: vec![Insn::mov64_imm(3, 1)] };
+        let edit = Edit::Insert {
+            before: 1,
+            insns: vec![Insn::mov64_imm(3, 1)],
+        };
         assert_eq!(edit.apply(&program(insns)).map(|new| new.insns.len()), None);
     }
 
     #[test]
     fn replaced_slots_are_gone_and_jumps_into_them_reach_the_new() {
-        let input = program(vec![Insn::ja(1), Insn::mov64_imm(0, 7), Insn::mov64_imm(0, 1), Insn::exit()]);
-        let edit = Edit::Replace { at: 2, count: 1, insns: vec![] };
+        let input = program(vec![
+            Insn::ja(1),
+            Insn::mov64_imm(0, 7),
+            Insn::mov64_imm(0, 1),
+            Insn::exit(),
+        ]);
+        let edit = Edit::Replace {
+            at: 2,
+            count: 1,
+            insns: vec![],
+        };
         let new = edit.apply(&input).unwrap();
-        assert_eq!(new.insns, vec![Insn::ja(1), Insn::mov64_imm(0, 7), Insn::exit()]);
+        assert_eq!(
+            new.insns,
+            vec![Insn::ja(1), Insn::mov64_imm(0, 7), Insn::exit()]
+        );
     }
 }

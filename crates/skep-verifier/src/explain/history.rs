@@ -23,22 +23,40 @@ pub enum What {
     /// The program or function got it as an argument.
     Argument,
     /// A helper, or kfunc, returned it; the number is the helper's or -1.
-    Returned { helper: i32 },
+    Returned {
+        helper: i32,
+    },
     /// It was loaded from memory through a pointer of that kind.
-    Loaded { from: Kind, off: i32, bytes: u32 },
+    Loaded {
+        from: Kind,
+        off: i32,
+        bytes: u32,
+    },
     /// It was computed: the operation's code, and the other operand's register.
-    Computed { code: u8, operand: Option<u8> },
+    Computed {
+        code: u8,
+        operand: Option<u8>,
+    },
     /// It is a constant, map, or function address of the program.
     Immediate,
     /// It was copied from another register.
-    Moved { from: u8, partial: bool },
-    Spilled { from: u8 },
+    Moved {
+        from: u8,
+        partial: bool,
+    },
+    Spilled {
+        from: u8,
+    },
     /// A load from the stack that keeps the value only in part, or bytes that were stored separately.
-    Filled { whole: bool },
+    Filled {
+        whole: bool,
+    },
     /// A call left the register without a value.
     Clobbered,
     /// A jump taught something: the register is now bounded as the state shows.
-    Refined { taken: bool },
+    Refined {
+        taken: bool,
+    },
     /// Never written on this path.
     NeverWritten,
 }
@@ -60,7 +78,9 @@ pub fn holding(state: &State, holder: Holder) -> Option<Reg> {
         Holder::Register { frame, number } => {
             Some(state.frames.get(usize::from(frame))?.regs[usize::from(number)])
         }
-        Holder::Slot { frame, index } => Some(state.frames.get(usize::from(frame))?.stack.get(index)?.reg),
+        Holder::Slot { frame, index } => {
+            Some(state.frames.get(usize::from(frame))?.stack.get(index)?.reg)
+        }
     }
 }
 
@@ -71,29 +91,58 @@ pub fn of(input: &Input, trail: &[Point], end: usize, holder: Holder, limit: usi
     let mut at = end;
     while at > 0 && events.len() < limit {
         at -= 1;
-        let Some((before, after)) = trail.get(at).zip(trail.get(at + 1)) else { break };
-        let Some(&insn) = input.insns.get(before.insn) else { break };
+        let Some((before, after)) = trail.get(at).zip(trail.get(at + 1)) else {
+            break;
+        };
+        let Some(&insn) = input.insns.get(before.insn) else {
+            break;
+        };
         let depth = (before.state.frames.len() - 1) as u8;
-        let mut push = |what| events.push(Event { point: at, insn: before.insn, what, holder });
+        let mut push = |what| {
+            events.push(Event {
+                point: at,
+                insn: before.insn,
+                what,
+                holder,
+            })
+        };
         // A value of a frame that the call just made: it came from the caller's registers.
         let entered = after.state.frames.len() > before.state.frames.len();
         let left = after.state.frames.len() < before.state.frames.len();
         match holder {
-            Holder::Register { frame, number } if entered && usize::from(frame) + 1 == after.state.frames.len() => {
+            Holder::Register { frame, number }
+                if entered && usize::from(frame) + 1 == after.state.frames.len() =>
+            {
                 if (1..=5).contains(&number) && insn.is_local_call() {
-                    holder = Holder::Register { frame: depth, number };
+                    holder = Holder::Register {
+                        frame: depth,
+                        number,
+                    };
                     continue;
                 }
-                push(if number <= 5 { What::Argument } else { What::NeverWritten });
+                push(if number <= 5 {
+                    What::Argument
+                } else {
+                    What::NeverWritten
+                });
                 return events;
             }
-            Holder::Slot { frame, .. } if entered && usize::from(frame) + 1 == after.state.frames.len() => {
+            Holder::Slot { frame, .. }
+                if entered && usize::from(frame) + 1 == after.state.frames.len() =>
+            {
                 push(What::NeverWritten);
                 return events;
             }
-            Holder::Register { frame, number } if left && usize::from(frame) + 1 == after.state.frames.len() => {
+            Holder::Register { frame, number }
+                if left && usize::from(frame) + 1 == after.state.frames.len() =>
+            {
                 match number {
-                    0 => holder = Holder::Register { frame: depth, number: 0 },
+                    0 => {
+                        holder = Holder::Register {
+                            frame: depth,
+                            number: 0,
+                        }
+                    }
                     1..=5 => {
                         push(What::Clobbered);
                         return events;
@@ -105,20 +154,27 @@ pub fn of(input: &Input, trail: &[Point], end: usize, holder: Holder, limit: usi
             Holder::Register { frame, number } if frame == depth => {
                 let Some(written) = written(insn, number) else {
                     if refined(before, after, holder) {
-                        push(What::Refined { taken: after.insn != before.insn + 1 });
+                        push(What::Refined {
+                            taken: after.insn != before.insn + 1,
+                        });
                     }
                     continue;
                 };
                 match written {
                     Written::Moved(from, partial) => {
                         push(What::Moved { from, partial });
-                        holder = Holder::Register { frame, number: from };
+                        holder = Holder::Register {
+                            frame,
+                            number: from,
+                        };
                     }
                     Written::Loaded => {
                         let base = before.state.frame().regs[usize::from(insn.src)];
                         if base.kind == Kind::Stack && base.num.as_const().is_some() {
-                            let off = base.off + i32::from(insn.off) + base.num.as_const().unwrap_or(0) as i32;
-                            if off >= 0 || off < -512 {
+                            let off = base.off
+                                + i32::from(insn.off)
+                                + base.num.as_const().unwrap_or(0) as i32;
+                            if !(-512..0).contains(&off) {
                                 return events;
                             }
                             let index = slot_index(off);
@@ -129,7 +185,10 @@ pub fn of(input: &Input, trail: &[Point], end: usize, holder: Holder, limit: usi
                                 .and_then(|frame| frame.stack.get(index))
                                 .is_some_and(|slot| slot.is_spill());
                             push(What::Filled { whole });
-                            holder = Holder::Slot { frame: base.frame, index };
+                            holder = Holder::Slot {
+                                frame: base.frame,
+                                index,
+                            };
                         } else {
                             push(What::Loaded {
                                 from: base.kind,
@@ -141,13 +200,19 @@ pub fn of(input: &Input, trail: &[Point], end: usize, holder: Holder, limit: usi
                     }
                     Written::Computed => {
                         let operand = insn.is_register_form().then_some(insn.src);
-                        push(What::Computed { code: insn.code, operand });
+                        push(What::Computed {
+                            code: insn.code,
+                            operand,
+                        });
                         // A pointer's history goes on with the pointer.
                         if let Some(source) = operand
                             && before.state.frame().regs[usize::from(source)].is_pointer()
                             && !before.state.frame().regs[usize::from(number)].is_pointer()
                         {
-                            holder = Holder::Register { frame, number: source };
+                            holder = Holder::Register {
+                                frame,
+                                number: source,
+                            };
                         }
                     }
                     Written::Immediate => {
@@ -155,7 +220,9 @@ pub fn of(input: &Input, trail: &[Point], end: usize, holder: Holder, limit: usi
                         return events;
                     }
                     Written::Returned => {
-                        push(What::Returned { helper: if insn.is_helper_call() { insn.imm } else { -1 } });
+                        push(What::Returned {
+                            helper: if insn.is_helper_call() { insn.imm } else { -1 },
+                        });
                         return events;
                     }
                     Written::Clobbered => {
@@ -172,15 +239,25 @@ pub fn of(input: &Input, trail: &[Point], end: usize, holder: Holder, limit: usi
                     && base.frame == frame
                     && base.num.as_const().is_some()
                     && {
-                        let off = base.off + i32::from(insn.off) + base.num.as_const().unwrap_or(0) as i32;
+                        let off = base.off
+                            + i32::from(insn.off)
+                            + base.num.as_const().unwrap_or(0) as i32;
                         (-512..0).contains(&off) && slot_index(off) == index
                     };
-                if hits && insn.code & class::MASK == class::STX && insn.code & mode::MASK == mode::MEM {
+                if hits
+                    && insn.code & class::MASK == class::STX
+                    && insn.code & mode::MASK == mode::MEM
+                {
                     push(What::Spilled { from: insn.src });
-                    if insn.code & size::MASK != size::DW && before.state.frame().regs[usize::from(insn.src)].is_pointer() {
+                    if insn.code & size::MASK != size::DW
+                        && before.state.frame().regs[usize::from(insn.src)].is_pointer()
+                    {
                         return events;
                     }
-                    holder = Holder::Register { frame: depth, number: insn.src };
+                    holder = Holder::Register {
+                        frame: depth,
+                        number: insn.src,
+                    };
                 } else if hits {
                     push(What::Immediate);
                     return events;
@@ -191,11 +268,19 @@ pub fn of(input: &Input, trail: &[Point], end: usize, holder: Holder, limit: usi
     }
     if at == 0 && events.len() < limit {
         let what = match holder {
-            Holder::Register { number: 1, frame: 0 } => What::Argument,
+            Holder::Register {
+                number: 1,
+                frame: 0,
+            } => What::Argument,
             _ => What::NeverWritten,
         };
         let insn = trail.first().map_or(0, |point| point.insn);
-        events.push(Event { point: 0, insn, what, holder });
+        events.push(Event {
+            point: 0,
+            insn,
+            what,
+            holder,
+        });
     }
     events
 }
@@ -217,7 +302,10 @@ fn written(insn: Insn, number: u8) -> Option<Written> {
                 return Some(Written::Computed);
             }
             Some(if insn.is_register_form() {
-                Written::Moved(insn.src, insn.code & class::MASK == class::ALU || insn.off != 0)
+                Written::Moved(
+                    insn.src,
+                    insn.code & class::MASK == class::ALU || insn.off != 0,
+                )
             } else {
                 Written::Immediate
             })
@@ -247,9 +335,15 @@ fn written(insn: Insn, number: u8) -> Option<Written> {
 
 /// Whether the jump between the two points changed what is known of the number.
 fn refined(before: &Point, after: &Point, holder: Holder) -> bool {
-    match (holding(&before.state, holder), holding(&after.state, holder)) {
+    match (
+        holding(&before.state, holder),
+        holding(&after.state, holder),
+    ) {
         (Some(old), Some(new)) => {
-            old.kind != new.kind || old.flags != new.flags || old.num != new.num || old.detail != new.detail
+            old.kind != new.kind
+                || old.flags != new.flags
+                || old.num != new.num
+                || old.detail != new.detail
         }
         _ => false,
     }

@@ -25,7 +25,10 @@ impl<'i> Lines<'i> {
         let mut texts: BTreeMap<&str, BTreeMap<u32, &str>> = BTreeMap::new();
         for line in &input.lines {
             if line.line > 0 && line.line < LINE_MAX && !line.text.is_empty() {
-                texts.entry(&line.file).or_default().insert(line.line, &line.text);
+                texts
+                    .entry(&line.file)
+                    .or_default()
+                    .insert(line.line, &line.text);
             }
         }
         let mut sources = Sources::new();
@@ -44,7 +47,11 @@ impl<'i> Lines<'i> {
             let id = sources.add(file, text);
             files.insert(file, (id, starts));
         }
-        Lines { input, sources, files }
+        Lines {
+            input,
+            sources,
+            files,
+        }
     }
 
     /// The line that the instruction comes from.
@@ -60,11 +67,22 @@ impl<'i> Lines<'i> {
             && let Some(&start) = starts.get((line.line as usize).wrapping_sub(1))
         {
             let indent = (line.text.len() - line.text.trim_start().len()) as u32;
-            let column = if line.column > 1 && line.column as usize <= line.text.len() { line.column - 1 } else { indent };
+            let column = if line.column > 1 && line.column as usize <= line.text.len() {
+                line.column - 1
+            } else {
+                indent
+            };
             let column = column.max(indent.min(line.text.len() as u32));
-            return Place::Span(Span { source: *id, start: start + column, end: start + line.text.trim_end().len() as u32 });
+            return Place::Span(Span {
+                source: *id,
+                start: start + column,
+                end: start + line.text.trim_end().len() as u32,
+            });
         }
-        Place::Insn { program: self.input.name.clone(), insn }
+        Place::Insn {
+            program: self.input.name.clone(),
+            insn,
+        }
     }
 
     /// The line's text, or the instruction's.
@@ -81,6 +99,8 @@ impl<'i> Lines<'i> {
         self.input
             .insns
             .get(insn)
-            .map_or_else(String::new, |first| disasm::insn(first, next.as_ref(), Style::Asm))
+            .map_or_else(String::new, |first| {
+                disasm::insn(first, next.as_ref(), Style::Asm)
+            })
     }
 }

@@ -28,7 +28,11 @@ const NONE: u32 = u32::MAX;
 impl Trail {
     /// A walk that starts with that state.
     pub fn new(start: State) -> Trail {
-        Trail { nodes: Vec::new(), last: NONE, start }
+        Trail {
+            nodes: Vec::new(),
+            last: NONE,
+            start,
+        }
     }
 
     /// The current path goes on with `insn`.
@@ -91,7 +95,10 @@ fn replay(input: &Input, start: State, path: &[u32]) -> Vec<Point> {
         if points.len() == POINTS_MAX {
             points.drain(..POINTS_MAX / 2);
         }
-        points.push(Point { insn, state: verifier.state.clone() });
+        points.push(Point {
+            insn,
+            state: verifier.state.clone(),
+        });
         if index + 1 == path.len() {
             break;
         }
@@ -110,7 +117,12 @@ fn replay(input: &Input, start: State, path: &[u32]) -> Vec<Point> {
 impl Verifier<'_> {
     /// Goes on with the branch just put aside that starts at `insn`.
     fn switch_to(&mut self, insn: usize) -> bool {
-        let Some(found) = self.explore.pending.iter().rposition(|branch| branch.insn_idx == insn) else {
+        let Some(found) = self
+            .explore
+            .pending
+            .iter()
+            .rposition(|branch| branch.insn_idx == insn)
+        else {
             return false;
         };
         let branch = self.explore.pending.swap_remove(found);

@@ -11,7 +11,9 @@ use crate::state::reg::{Kind, Reg};
 /// See the catalogue.
 pub fn rule(case: &Case<'_>) -> Findings {
     let mut found = Findings::default();
-    let Some(insn) = case.input.insns.get(case.insn).copied() else { return found };
+    let Some(insn) = case.input.insns.get(case.insn).copied() else {
+        return found;
+    };
     if insn.is_call() {
         size(case, &mut found);
         return found;
@@ -21,11 +23,23 @@ pub fn rule(case: &Case<'_>) -> Findings {
             // The sum itself is refused: the number is the operand.
             let regs = case.state().map(|state| state.frame().regs);
             let Some(regs) = regs else { return found };
-            let number = if regs[usize::from(insn.dst)].is_scalar() { insn.dst } else { insn.src };
+            let number = if regs[usize::from(insn.dst)].is_scalar() {
+                insn.dst
+            } else {
+                insn.src
+            };
             let number_is_operand = insn.is_register_form();
             if number_is_operand {
                 explain_number(case, case.trail.len() - 1, number, &mut found);
-                let max = room(case, &regs[usize::from(if number == insn.dst { insn.src } else { insn.dst })], 1);
+                let max = room(
+                    case,
+                    &regs[usize::from(if number == insn.dst {
+                        insn.src
+                    } else {
+                        insn.dst
+                    })],
+                    1,
+                );
                 found.edits.push(limit(case, case.insn, number, max));
             }
         }
@@ -42,21 +56,27 @@ fn access(case: &Case<'_>, insn: Insn, found: &mut Findings) {
     };
     let Some(reg) = case.reg(number) else { return };
     let bytes = insn.width() as i64;
-    let added = case.history(number).into_iter().find_map(|event| match event.what {
-        What::Computed { operand: Some(operand), .. } => {
-            let state = &case.trail[event.point].state;
-            // Either side of the sum may be the number.
-            let target = case.input.insns[event.insn].dst;
-            [operand, target]
-                .into_iter()
-                .find(|&side| {
-                    let reg = &state.frame().regs[usize::from(side)];
-                    reg.is_scalar() && reg.num.as_const().is_none()
-                })
-                .map(|side| (event, side))
-        }
-        _ => None,
-    });
+    let added = case
+        .history(number)
+        .into_iter()
+        .find_map(|event| match event.what {
+            What::Computed {
+                operand: Some(operand),
+                ..
+            } => {
+                let state = &case.trail[event.point].state;
+                // Either side of the sum may be the number.
+                let target = case.input.insns[event.insn].dst;
+                [operand, target]
+                    .into_iter()
+                    .find(|&side| {
+                        let reg = &state.frame().regs[usize::from(side)];
+                        reg.is_scalar() && reg.num.as_const().is_none()
+                    })
+                    .map(|side| (event, side))
+            }
+            _ => None,
+        });
     let Some((event, index)) = added else {
         let at = i64::from(reg.off) + i64::from(insn.off);
         found.here = format!("bytes {at} to {} are used", at + bytes - 1);
@@ -71,26 +91,47 @@ fn access(case: &Case<'_>, insn: Insn, found: &mut Findings) {
                             map: map.0 as usize,
                             change: crate::explain::edit::MapChange::ValueSize(wanted),
                         },
-                        format!("a value of {wanted} bytes for map `{}`", case.input.maps[map.0 as usize].name),
+                        format!(
+                            "a value of {wanted} bytes for map `{}`",
+                            case.input.maps[map.0 as usize].name
+                        ),
                     ));
                 }
             }
         }
         return;
     };
-    found.because.push((event.insn, format!("r{index} is added to the pointer here")));
+    found
+        .because
+        .push((event.insn, format!("r{index} is added to the pointer here")));
     explain_number(case, event.point, index, found);
-    let max = room(case, &Reg { num: crate::state::scalar::Scalar::constant(0), ..reg }, bytes + i64::from(insn.off));
+    let max = room(
+        case,
+        &Reg {
+            num: crate::state::scalar::Scalar::constant(0),
+            ..reg
+        },
+        bytes + i64::from(insn.off),
+    );
     found.edits.push(limit(case, event.insn, index, max));
 }
 
 /// A size handed to a helper.
 fn size(case: &Case<'_>, found: &mut Findings) {
-    let Some(mut number) = case.named_register() else { return };
-    let Some(mut reg) = case.reg(number) else { return };
+    let Some(mut number) = case.named_register() else {
+        return;
+    };
+    let Some(mut reg) = case.reg(number) else {
+        return;
+    };
     if reg.is_pointer() {
         // The memory is named where the size is what matters.
-        let Some(next) = case.reg(number + 1).filter(|next| next.is_scalar() && number < 5) else { return };
+        let Some(next) = case
+            .reg(number + 1)
+            .filter(|next| next.is_scalar() && number < 5)
+        else {
+            return;
+        };
         if next.num.as_const().is_some() {
             return;
         }
@@ -114,7 +155,9 @@ fn size(case: &Case<'_>, found: &mut Findings) {
 fn extent(case: &Case<'_>, reg: &Reg) -> Option<i64> {
     use crate::state::reg::Detail;
     match (reg.kind, reg.detail) {
-        (Kind::MapValue, Detail::Map { map, .. }) => Some(i64::from(case.input.maps.get(map.0 as usize)?.value_size)),
+        (Kind::MapValue, Detail::Map { map, .. }) => {
+            Some(i64::from(case.input.maps.get(map.0 as usize)?.value_size))
+        }
         (Kind::Mem, Detail::Mem { size, .. }) => Some(i64::from(size)),
         (Kind::Stack, _) => Some(0),
         (Kind::Packet, Detail::Range(range)) => Some(i64::from(range.max(0))),
@@ -133,9 +176,16 @@ fn limit(case: &Case<'_>, before: usize, number: u8, max: i64) -> (Edit, String)
     (
         Edit::Insert {
             before,
-            insns: vec![Insn::jmp64_imm(jmp::JLE, number, max, 2), Insn::mov64_imm(0, 0), Insn::exit()],
+            insns: vec![
+                Insn::jmp64_imm(jmp::JLE, number, max, 2),
+                Insn::mov64_imm(0, 0),
+                Insn::exit(),
+            ],
         },
-        format!("`if r{number} > {max}` return 0, before {}", case.lines.insn_text(before)),
+        format!(
+            "`if r{number} > {max}` return 0, before {}",
+            case.lines.insn_text(before)
+        ),
     )
 }
 
@@ -160,25 +210,39 @@ fn explain_number(case: &Case<'_>, point: usize, number: u8, found: &mut Finding
     if found.here.is_empty() {
         found.here = format!("r{number} is a number {}", range(&reg));
     }
-    let events = history::of(case.input, case.trail, point, Holder::Register { frame, number }, 32);
+    let events = history::of(
+        case.input,
+        case.trail,
+        point,
+        Holder::Register { frame, number },
+        32,
+    );
     for event in &events {
         if let Some(text) = told(case, event) {
             found.because.push((event.insn, text));
         }
     }
     found.help = Some(if reg.num.smin < 0 {
-        format!("r{number} may be negative: make it unsigned and compare it with its limit, or mask it, right before the use")
+        format!(
+            "r{number} may be negative: make it unsigned and compare it with its limit, or mask it, right before the use"
+        )
     } else {
-        format!("compare r{number} with its limit, or mask it (`& (size - 1)`), right before the use")
+        format!(
+            "compare r{number} with its limit, or mask it (`& (size - 1)`), right before the use"
+        )
     });
 }
 
 /// One event of a number's history as a sentence.
 fn told(case: &Case<'_>, event: &Event) -> Option<String> {
-    let after = case.trail.get(event.point + 1).and_then(|point| holding(&point.state, event.holder))?;
+    let after = case
+        .trail
+        .get(event.point + 1)
+        .and_then(|point| holding(&point.state, event.holder))?;
     Some(match event.what {
         What::Returned { helper } => {
-            let name = helper::by_id(helper as u32).map_or("a kernel function", |helper| helper.name);
+            let name =
+                helper::by_id(helper as u32).map_or("a kernel function", |helper| helper.name);
             format!("the number is the result of {name}, {}", range(&after))
         }
         What::Loaded { from, bytes, .. } => {
@@ -192,7 +256,10 @@ fn told(case: &Case<'_>, event: &Event) -> Option<String> {
         }
         What::Refined { .. } => format!("after this comparison it is a number {}", range(&after)),
         What::Computed { code, .. } => {
-            let before = case.trail.get(event.point).and_then(|point| holding(&point.state, event.holder))?;
+            let before = case
+                .trail
+                .get(event.point)
+                .and_then(|point| holding(&point.state, event.holder))?;
             let wider = after.num.umax > before.num.umax || after.num.smin < before.num.smin;
             let operation = match code & 0xf0 {
                 alu::AND => "masked",
@@ -202,13 +269,20 @@ fn told(case: &Case<'_>, event: &Event) -> Option<String> {
                 _ => "computed",
             };
             if wider {
-                format!("{operation} here: its bound gets wider, to a number {}", range(&after))
+                format!(
+                    "{operation} here: its bound gets wider, to a number {}",
+                    range(&after)
+                )
             } else {
                 format!("{operation} here: a number {}", range(&after))
             }
         }
-        What::Moved { partial: true, .. } => format!("its lower half is taken here: a number {}", range(&after)),
-        What::Filled { whole: false } => "read back from the stack in part: what was known of it is lost".into(),
+        What::Moved { partial: true, .. } => {
+            format!("its lower half is taken here: a number {}", range(&after))
+        }
+        What::Filled { whole: false } => {
+            "read back from the stack in part: what was known of it is lost".into()
+        }
         What::Argument => "an argument of the function".into(),
         _ => return None,
     })

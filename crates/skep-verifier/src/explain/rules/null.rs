@@ -10,26 +10,46 @@ use crate::explain::{Case, Findings};
 /// See the catalogue.
 pub fn rule(case: &Case<'_>) -> Findings {
     let mut found = Findings::default();
-    let Some(number) = case.named_register() else { return found };
+    let Some(number) = case.named_register() else {
+        return found;
+    };
     let mut origin = None;
     for event in case.history(number) {
         match event.what {
             What::Returned { helper } => {
-                let name = helper::by_id(helper as u32).map_or("the kernel function", |helper| helper.name);
+                let name = helper::by_id(helper as u32)
+                    .map_or("the kernel function", |helper| helper.name);
                 origin = Some(name);
-                found.because.push((event.insn, format!("the result of {name}, which may be NULL")));
+                found.because.push((
+                    event.insn,
+                    format!("the result of {name}, which may be NULL"),
+                ));
             }
-            What::Loaded { .. } => found.because.push((event.insn, "loaded here; it may be NULL".into())),
-            What::Moved { from, partial: false } => {
-                found.because.push((event.insn, format!("copied from r{from}")));
+            What::Loaded { .. } => found
+                .because
+                .push((event.insn, "loaded here; it may be NULL".into())),
+            What::Moved {
+                from,
+                partial: false,
+            } => {
+                found
+                    .because
+                    .push((event.insn, format!("copied from r{from}")));
             }
-            What::Filled { .. } => found.because.push((event.insn, "read back from the stack".into())),
+            What::Filled { .. } => found
+                .because
+                .push((event.insn, "read back from the stack".into())),
             _ => {}
         }
     }
-    let what = origin.map_or_else(|| "the pointer".to_string(), |name| format!("the result of {name}"));
+    let what = origin.map_or_else(
+        || "the pointer".to_string(),
+        |name| format!("the result of {name}"),
+    );
     found.here = format!("r{number} may still be NULL here");
-    found.help = Some(format!("check {what} before it is used: `if (!p) return 0;`"));
+    found.help = Some(format!(
+        "check {what} before it is used: `if (!p) return 0;`"
+    ));
     found.edits.push((
         Edit::Insert {
             before: case.insn,
@@ -39,7 +59,10 @@ pub fn rule(case: &Case<'_>) -> Findings {
                 Insn::exit(),
             ],
         },
-        format!("`if r{number} == 0` return 0, before {}", case.lines.insn_text(case.insn)),
+        format!(
+            "`if r{number} == 0` return 0, before {}",
+            case.lines.insn_text(case.insn)
+        ),
     ));
     found
 }

@@ -9,15 +9,26 @@ use crate::explain::{Case, Findings};
 /// See the catalogue.
 pub fn rule(case: &Case<'_>) -> Findings {
     let mut found = Findings::default();
-    let Some(number) = case.named_register() else { return found };
+    let Some(number) = case.named_register() else {
+        return found;
+    };
     let history = case.history(number);
     let clobbered = history.iter().find(|event| event.what == What::Clobbered);
     if let Some(event) = clobbered {
-        found.because.push((event.insn, format!("this call leaves r1 to r5 without values, r{number} among them")));
-        found.help = Some(format!("keep what r{number} held in r6 to r9 or on the stack over the call"));
+        found.because.push((
+            event.insn,
+            format!("this call leaves r1 to r5 without values, r{number} among them"),
+        ));
+        found.help = Some(format!(
+            "keep what r{number} held in r6 to r9 or on the stack over the call"
+        ));
         found.here = format!("r{number} is read after the call");
     } else {
-        let at_exit = case.input.insns.get(case.insn).is_some_and(|insn| insn.is_exit());
+        let at_exit = case
+            .input
+            .insns
+            .get(case.insn)
+            .is_some_and(|insn| insn.is_exit());
         if at_exit && number == 0 {
             found.here = "the program returns without a value in r0".into();
             found.help = Some("return a value on every path".into());
@@ -25,11 +36,17 @@ pub fn rule(case: &Case<'_>) -> Findings {
             found.here = format!("nothing on this path has written r{number}");
         }
         if let Some(event) = history.last() {
-            found.because.push((event.insn, format!("from here on, nothing writes r{number}")));
+            found.because.push((
+                event.insn,
+                format!("from here on, nothing writes r{number}"),
+            ));
         }
     }
     found.edits.push((
-        Edit::Insert { before: case.insn, insns: vec![Insn::mov64_imm(number, 0)] },
+        Edit::Insert {
+            before: case.insn,
+            insns: vec![Insn::mov64_imm(number, 0)],
+        },
         format!("`r{number} = 0` before {}", case.lines.insn_text(case.insn)),
     ));
     found
