@@ -164,11 +164,11 @@ fn binary(op: AluOp, width: Width, dst: &Scalar, src: &Scalar) -> Scalar {
 
 /// A shift says something only by a known count below the width; a 32-bit one too takes all 64 bits of the count.
 fn shift_count(width: Width, src: &Scalar) -> Option<u8> {
-    let (known, limit) = match width {
-        Width::W64 => (src.is_const(), 64),
-        Width::W32 => (src.subreg_const().is_some(), 32),
+    let (count, limit) = match width {
+        Width::W64 => (src.as_const()?, 64),
+        Width::W32 => (u64::from(src.subreg_const()?), 32),
     };
-    (known && src.umax < limit).then_some(src.umax as u8)
+    (count < limit && src.umax < limit).then_some(count as u8)
 }
 
 /// Constants are computed as the machine does.
