@@ -7,6 +7,9 @@
 use super::range::{Range32, Range64};
 use super::{Scalar, Tnum};
 
+/// How often bounds deduce from each other.
+const ROUNDS: u32 = 3;
+
 impl Scalar {
     #[inline]
     pub(crate) const fn range64(&self) -> Range64 {
@@ -58,7 +61,7 @@ impl Scalar {
     /// Lets every part tell the others what it knows.
     #[inline]
     pub fn sync(&mut self) {
-        if self.is_settled_const() {
+        if self.is_settled_const() || self.is_unknown() {
             return;
         }
         let mut parts = Parts {
@@ -67,13 +70,18 @@ impl Scalar {
             low: self.range32(),
         };
         parts.bounds_from_bits();
-        for _ in 0..3 {
+        for _ in 0..ROUNDS {
+            let before = (parts.wide, parts.low);
             parts.low_from_wide();
             parts.low.meet_signs();
             parts.low.meet_one_sign();
             parts.wide.meet_signs();
             parts.wide.meet_one_sign();
             parts.wide_from_low();
+            // A round that changes nothing is the last that could.
+            if (parts.wide, parts.low) == before {
+                break;
+            }
         }
         parts.bits_from_bounds();
         parts.bounds_from_bits();
@@ -101,6 +109,9 @@ impl Parts {
     #[inline]
     fn single_number(&mut self) {
         let (bits, umin, umax) = (self.bits, self.wide.umin, self.wide.umax);
+        if bits.is_unknown() && umin < umax {
+            return;
+        }
         // The member after a number; after the largest one, that one again.
         let after = |number: u64| {
             let next = number.checked_add(1).and_then(|next| bits.least_from(next));
