@@ -1,13 +1,18 @@
 //! What an instruction requires of the state: memory, contexts, helpers, kfuncs, references, locks, results.
 
+pub mod attach;
 pub mod call;
 pub mod call_meta;
+pub mod d_path;
 pub mod dynptr;
 pub mod exception;
 pub mod graph;
 pub mod iter;
 pub mod kfunc;
 pub mod kptr;
+pub mod helper;
+pub mod lock;
+pub mod map_program;
 pub mod mem;
 pub mod refs;
 pub mod region;

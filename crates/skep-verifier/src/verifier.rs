@@ -2,7 +2,6 @@
 //!
 //! Invariant: `state` is the state before (or, within a step, around) instruction `insn_idx`.
 
-use skep_btf::TypeId;
 use skep_spec::insn::Insn;
 
 use crate::check::call::global::ArgSpec;
@@ -57,8 +56,6 @@ pub struct Subprog {
     pub called: bool,
     /// A global function that was found safe by itself.
     pub verified: bool,
-    /// Its type in the program's BTF.
-    pub func: Option<TypeId>,
     /// What its type says of its arguments; `None` until asked.
     pub args: Option<std::rc::Rc<[ArgSpec]>>,
     /// It was called with something else than its type says.
@@ -83,8 +80,12 @@ pub struct Verifier<'i> {
     pub(crate) records: Records,
     /// What was found before the walk.
     pub shape: crate::prepare::Shape,
+    /// The kernel, and where the program goes in it.
+    pub platform: crate::platform::Platform<'i>,
     /// The kfuncs that the program calls.
     pub(crate) kfuncs: Kfuncs<'i>,
+    /// The reference that each argument in the context of a struct_ops program comes with; 0: none.
+    pub ctx_refs: Vec<u32>,
     next_id: u32,
     /// Rules that privileges relax.
     pub allow: Allow,
@@ -141,7 +142,9 @@ impl<'i> Verifier<'i> {
             stats: Stats::default(),
             records: Records::new(input),
             shape: crate::prepare::Shape::default(),
+            platform: crate::platform::Platform::of(input),
             kfuncs: Kfuncs::default(),
+            ctx_refs: Vec::new(),
             next_id: 0,
             allow: Allow::of(input),
             trail: None,
@@ -189,13 +192,8 @@ impl Verifier<'_> {
     /// Everything, in the order in which the kernel does it.
     pub fn run(&mut self) -> crate::fault::Rule {
         self.prepare()?;
-        self.state = State::new(0);
-        let ctx = crate::state::reg::Reg::pointer(
-            crate::state::reg::Kind::Ctx,
-            crate::state::reg::Flags::NONE,
-        );
-        self.set_reg(1, ctx);
-        self.walk()?;
+        self.check_main()?;
+        self.check_global_functions()?;
         self.check_stack_depth()
     }
 }

@@ -1,28 +1,69 @@
-//! Calls: of subprograms, of helpers, back from callbacks; exits.
+//! Calls: of subprograms, of helpers, of kernel functions; exits, out of the program and out of functions.
+//!
+//! Invariant: a call or exit either goes on in a state that holds for every concrete run of it, or faults.
 
-use skep_spec::insn::Insn;
+use skep_spec::insn::{Insn, pseudo};
 
 use crate::fault::{Fault, Rule};
 use crate::step::Next;
 use crate::verifier::Verifier;
 
+pub mod callback;
 pub mod global;
+pub mod global_type;
+pub mod subprog;
+
+pub(crate) const EINVAL: i32 = 22;
+pub(crate) const EACCES: i32 = 13;
+pub(crate) const EFAULT: i32 = 14;
+pub(crate) const E2BIG: i32 = 7;
+pub(crate) const EOPNOTSUPP: i32 = 95;
+
+/// bpf_spin_unlock, the one helper that may be called while a lock is held.
+const SPIN_UNLOCK: i32 = 94;
 
 impl Verifier<'_> {
     /// `call`, of whatever.
     pub fn step_call(&mut self, insn: Insn) -> Rule<Next> {
-        if insn.is_kfunc_call() {
-            return self.check_kfunc_call(insn);
+        if self.state.held.locks > 0 {
+            let allowed = match insn.src {
+                pseudo::HELPER => insn.imm == SPIN_UNLOCK,
+                pseudo::KFUNC_CALL => self.kfunc_allowed_under_lock(insn),
+                _ => true,
+            };
+            if !allowed {
+                return Err(Fault::new(
+                    EINVAL,
+                    "verifier-call-under-lock",
+                    "function calls are not allowed while holding a lock",
+                ));
+            }
         }
-        Err(Fault::new(
-            22,
-            "verifier-call",
-            format!("call {}", insn.imm),
-        ))
+        match insn.src {
+            pseudo::CALL => self.check_func_call(insn),
+            pseudo::KFUNC_CALL => self.check_kfunc_call(insn),
+            _ => {
+                self.check_helper_call(insn)?;
+                Ok(Next::Insn(self.insn_idx + 1))
+            }
+        }
     }
 
     /// `exit`, or with `exception` the end of a path by `bpf_throw`.
-    pub fn step_exit(&mut self, _exception: bool) -> Rule<Next> {
+    pub fn step_exit(&mut self, exception: bool) -> Rule<Next> {
+        let nested = self.state.frames.len() > 1;
+        let what = if exception {
+            "bpf_throw"
+        } else {
+            "BPF_EXIT instruction in main prog"
+        };
+        self.check_resource_leak(exception, exception || !nested, what)?;
+        if exception {
+            return Ok(Next::PathEnds);
+        }
+        if nested {
+            return self.prepare_func_exit();
+        }
         self.check_return_code()?;
         Ok(Next::PathEnds)
     }

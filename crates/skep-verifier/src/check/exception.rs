@@ -74,6 +74,14 @@ impl Verifier<'_> {
         }
     }
 
+    /// What is thrown with no handler is the program's result.
+    pub fn check_throw(&mut self) -> Rule {
+        if self.has_exception_callback() {
+            return Ok(());
+        }
+        self.check_return_reg(1, "R1")
+    }
+
     /// Whether the program names a function that handles what is thrown.
     pub fn has_exception_callback(&self) -> bool {
         self.subprogs

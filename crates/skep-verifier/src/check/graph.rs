@@ -85,7 +85,7 @@ impl Verifier<'_> {
         if self.state.held.locks == 0 {
             return Err(Fault::new(EINVAL, "verifier-graph-lock", must));
         }
-        let within = self.lock_place(reg);
+        let within = crate::check::lock::lock_memory(reg);
         let held = self.state.held.resources.iter().any(|held| {
             matches!(
                 held.kind,

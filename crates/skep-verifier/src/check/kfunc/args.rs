@@ -322,7 +322,7 @@ impl<'i> Verifier<'i> {
                     "R{regno} must have zero offset when passed to release func or trusted arg to kfunc"
                 )));
             }
-            return self.check_pointer_offset(reg, regno, false);
+            return self.check_ptr_off_reg(reg, regno, false);
         }
         match reg.kind {
             Kind::Stack
@@ -345,9 +345,9 @@ impl<'i> Verifier<'i> {
                         .with(Flags::NON_OWN_REF),
                 ) == Flags::NONE =>
             {
-                self.check_pointer_offset(reg, regno, true)
+                self.check_ptr_off_reg(reg, regno, true)
             }
-            _ => self.check_pointer_offset(reg, regno, false),
+            _ => self.check_ptr_off_reg(reg, regno, false),
         }
     }
 
