@@ -102,10 +102,7 @@ impl<'i> Verifier<'i> {
         let btf = self.input.btf(BtfIdx::KERNEL)?;
         let ops = btf.ty(*id).ok()?.composite()?;
         let member = ops.members.get(*member as usize)?;
-        let stub = btf.find(
-            BtfKind::Func,
-            &format!("{}__{}", ops.name, member.name),
-        )?;
+        let stub = btf.find(BtfKind::Func, &format!("{}__{}", ops.name, member.name))?;
         let Ty::Func { proto, .. } = btf.ty(stub).ok()? else {
             return None;
         };

@@ -83,13 +83,17 @@ impl Verifier<'_> {
         self.record_map(&meta)?;
         self.record_key(&meta)?;
         for at in 0..meta.access_size {
-            self.check_mem_access(meta.regno, at as i32, Access {
+            self.check_mem_access(
+                meta.regno,
+                at as i32,
+                Access {
                     size: 1,
                     write: true,
                     value: None,
                     sign_extend: false,
                     strict_once: false,
-                })?;
+                },
+            )?;
         }
         if meta.release_regno != 0 {
             self.release_argument(&meta)?;
@@ -263,10 +267,7 @@ impl Verifier<'_> {
             | id::RINGBUF_RESERVE
             | id::KPTR_XCHG => true,
             id::MAP_LOOKUP_ELEM => map.is_some_and(|map| {
-                matches!(
-                    self.map(map).map_type,
-                    MapType::Sockmap | MapType::Sockhash
-                )
+                matches!(self.map(map).map_type, MapType::Sockmap | MapType::Sockhash)
             }),
             _ => false,
         }
@@ -280,7 +281,10 @@ impl Verifier<'_> {
             return Err(Fault::new(
                 EACCES,
                 code,
-                format!("negative offset {name} ptr R{regno} off={} disallowed", reg.off),
+                format!(
+                    "negative offset {name} ptr R{regno} off={} disallowed",
+                    reg.off
+                ),
             ));
         }
         if !fixed_off_ok && reg.off != 0 {

@@ -37,9 +37,10 @@ pub fn lock_memory(reg: &Reg) -> (u8, u64) {
 impl State {
     /// The innermost of the held locks of these kinds in that memory.
     fn find_lock(&self, kinds: &[HeldKind], id: u32, memory: (u8, u64)) -> Option<usize> {
-        self.held.resources.iter().rposition(|held| {
-            kinds.contains(&held.kind) && held.id == id && held.lock_in == memory
-        })
+        self.held
+            .resources
+            .iter()
+            .rposition(|held| kinds.contains(&held.kind) && held.id == id && held.lock_in == memory)
     }
 }
 

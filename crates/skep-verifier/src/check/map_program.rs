@@ -36,10 +36,7 @@ impl Verifier<'_> {
         }
         if has(FieldKind::SpinLock) || has(FieldKind::ResSpinLock) {
             if place.program == P::SocketFilter {
-                return refuse(
-                    EINVAL,
-                    "socket filter progs cannot use bpf_spin_lock yet",
-                );
+                return refuse(EINVAL, "socket filter progs cannot use bpf_spin_lock yet");
             }
             if tracing {
                 return refuse(EINVAL, "tracing progs cannot use bpf_spin_lock yet");
@@ -70,10 +67,9 @@ impl Verifier<'_> {
                 refuse(EBUSY, "only one cgroup storage of each type is allowed")
             }
             M::Arena if other(M::Arena) => refuse(EBUSY, "Only one arena per program"),
-            M::Arena if !self.allow.ptr_leaks || !self.allow.bpf => refuse(
-                EPERM,
-                "CAP_BPF and CAP_PERFMON are required to use arena",
-            ),
+            M::Arena if !self.allow.ptr_leaks || !self.allow.bpf => {
+                refuse(EPERM, "CAP_BPF and CAP_PERFMON are required to use arena")
+            }
             M::Arena if info.user_address == 0 => refuse(
                 EINVAL,
                 "arena's user address must be set via map_extra or mmap()",

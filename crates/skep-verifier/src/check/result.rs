@@ -157,11 +157,7 @@ impl Verifier<'_> {
         if reg.num.smin == i64::MIN && reg.num.smax == i64::MAX {
             line.push_str(" unknown scalar value");
         }
-        let _ = write!(
-            line,
-            " should have been in [{}, {}]",
-            range.min, range.max
-        );
+        let _ = write!(line, " should have been in [{}, {}]", range.min, range.max);
         line
     }
 }

@@ -197,12 +197,11 @@ impl Verifier<'_> {
                 reg.id = id;
                 reg
             }
-            ArgSpec::UntrustedMem => {
-                Reg::pointer(Kind::Mem, Flags::RDONLY.with(Flags::UNTRUSTED)).to(Detail::Mem {
+            ArgSpec::UntrustedMem => Reg::pointer(Kind::Mem, Flags::RDONLY.with(Flags::UNTRUSTED))
+                .to(Detail::Mem {
                     size: 0,
                     dynptr_id: 0,
-                })
-            }
+                }),
             ArgSpec::Btf {
                 btf,
                 id,

@@ -77,13 +77,9 @@ pub fn context_struct(program: ProgramType) -> &'static str {
         P::SkReuseport => "sk_reuseport_md",
         P::SkLookup => "bpf_sk_lookup",
         P::Netfilter => "bpf_nf_ctx",
-        P::Tracepoint
-        | P::LircMode2
-        | P::Tracing
-        | P::StructOps
-        | P::Ext
-        | P::Lsm
-        | P::Syscall => "",
+        P::Tracepoint | P::LircMode2 | P::Tracing | P::StructOps | P::Ext | P::Lsm | P::Syscall => {
+            ""
+        }
     }
 }
 
@@ -323,10 +319,7 @@ impl Verifier<'_> {
         let refused = |errno, why: &str| {
             refuse(
                 errno,
-                format!(
-                    "arg#{at} reference type('{} {name}') {why}",
-                    kind_word(ty)
-                ),
+                format!("arg#{at} reference type('{} {name}') {why}", kind_word(ty)),
             )
         };
         let Some(kernel) = self.input.btf(BtfIdx::KERNEL) else {

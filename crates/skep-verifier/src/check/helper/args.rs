@@ -402,11 +402,7 @@ impl Verifier<'_> {
             );
         };
         let Some(variable) = reg.num.as_const() else {
-            return refuse(
-                EACCES,
-                code,
-                format!("R{regno} is not a constant address'"),
-            );
+            return refuse(EACCES, code, format!("R{regno} is not a constant address'"));
         };
         let rest = i64::from(info.value_size) - i64::from(reg.off);
         self.check_map_access(
@@ -437,7 +433,9 @@ impl Verifier<'_> {
         let bytes = self.map(reg.map()?).frozen.as_deref()?;
         let at = i64::from(reg.off).wrapping_add(reg.num.as_const()? as i64);
         let text = bytes.get(usize::try_from(at).ok()?..)?;
-        text.iter().position(|&byte| byte == 0).map(|end| &text[..end])
+        text.iter()
+            .position(|&byte| byte == 0)
+            .map(|end| &text[..end])
     }
 
     /// Which offsets a pointer may have that is handed to a helper, kernel function or global function.
@@ -466,9 +464,7 @@ impl Verifier<'_> {
             | Kind::MapValue
             | Kind::Arena
             | Kind::Scalar => flags == Flags::NONE,
-            Kind::Mem => {
-                flags == Flags::NONE || flags == Flags::RDONLY || flags == Flags::RINGBUF
-            }
+            Kind::Mem => flags == Flags::NONE || flags == Flags::RDONLY || flags == Flags::RINGBUF,
             Kind::Buf => flags == Flags::NONE || flags == Flags::RDONLY,
             _ => false,
         };

@@ -181,10 +181,7 @@ impl Verifier<'_> {
             ArgKind::BtfSock => SOCK_COMMON,
             _ => arg.of,
         };
-        let wanted = wanted.or_else(|| {
-            self.kernel_struct(name)
-                .map(|(btf, id)| (btf, id.0))
-        });
+        let wanted = wanted.or_else(|| self.kernel_struct(name).map(|(btf, id)| (btf, id.0)));
         let Detail::Btf { btf, id } = reg.detail else {
             return Err(unexpected(regno, reg, BTF));
         };

@@ -19,8 +19,7 @@ impl Verifier<'_> {
         };
         let kind = self.map(map).map_type;
         let name = helper.name.strip_prefix("bpf_").unwrap_or(helper.name);
-        let refused = if is_sockmap(kind) && matches!(name, "map_update_elem" | "map_delete_elem")
-        {
+        let refused = if is_sockmap(kind) && matches!(name, "map_update_elem" | "map_delete_elem") {
             if !self.may_update_sockmap(name) {
                 self.log
                     .line(format_args!("cannot update sockmap in this context"));
@@ -146,7 +145,10 @@ fn map_takes(kind: M, name: &str) -> bool {
 fn helper_takes(name: &str, kind: M) -> bool {
     match name {
         "tail_call" => kind == M::ProgArray,
-        "perf_event_read" | "perf_event_output" | "perf_event_read_value" | "skb_output"
+        "perf_event_read"
+        | "perf_event_output"
+        | "perf_event_read_value"
+        | "skb_output"
         | "xdp_output" => kind == M::PerfEventArray,
         "ringbuf_output"
         | "ringbuf_reserve"

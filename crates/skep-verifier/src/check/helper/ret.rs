@@ -57,8 +57,7 @@ impl Verifier<'_> {
                 {
                     flags = flags.without(Flags::MAYBE_NULL);
                 }
-                let mut reg =
-                    Reg::pointer(Kind::MapValue, flags).to(Detail::Map { map, uid });
+                let mut reg = Reg::pointer(Kind::MapValue, flags).to(Detail::Map { map, uid });
                 if !flags.has(Flags::MAYBE_NULL)
                     && self.map_record_ref(map).is_some_and(|record| {
                         record.has(FieldKind::SpinLock) || record.has(FieldKind::ResSpinLock)
@@ -123,12 +122,7 @@ impl Verifier<'_> {
     }
 
     /// A per-CPU variable's place on one CPU: a kernel object, or plain memory.
-    fn percpu_result(
-        &self,
-        meta: &CallMeta,
-        flags: Flags,
-        percpu_alloc: bool,
-    ) -> Rule<Reg> {
+    fn percpu_result(&self, meta: &CallMeta, flags: Flags, percpu_alloc: bool) -> Rule<Reg> {
         let Some((btf, id)) = meta.ret_btf else {
             return Err(misconfigured());
         };
@@ -190,9 +184,7 @@ impl Verifier<'_> {
 fn is_cast(helper: u32) -> bool {
     matches!(
         helper,
-        id::SK_FULLSOCK
-            | id::TCP_SOCK
-            | id::SKC_TO_TCP6_SOCK..=id::SKC_TO_UDP6_SOCK
-            | id::SKC_TO_MPTCP_SOCK
+        id::SK_FULLSOCK | id::TCP_SOCK | id::SKC_TO_TCP6_SOCK
+            ..=id::SKC_TO_UDP6_SOCK | id::SKC_TO_MPTCP_SOCK
     )
 }

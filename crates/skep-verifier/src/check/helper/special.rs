@@ -33,14 +33,12 @@ impl Verifier<'_> {
         let map = meta.map.map(|(map, _)| map);
         match helper.id {
             id::TAIL_CALL => self.check_resource_leak(false, true, "tail_call")?,
-            id::GET_LOCAL_STORAGE => {
-                if !self.reg(2).is_zero() {
-                    return refuse(
-                        EINVAL,
-                        "verifier-local-storage-flags",
-                        "get_local_storage() doesn't support non-zero flags",
-                    );
-                }
+            id::GET_LOCAL_STORAGE if !self.reg(2).is_zero() => {
+                return refuse(
+                    EINVAL,
+                    "verifier-local-storage-flags",
+                    "get_local_storage() doesn't support non-zero flags",
+                );
             }
             id::FOR_EACH_MAP_ELEM => {
                 let map = self.aux[self.insn_idx].map.flatten().or(map);
@@ -60,8 +58,9 @@ impl Verifier<'_> {
                     self.state.frame_mut().callback_depth = 0;
                     if self.log.level2() {
                         let frame = self.frame().number;
-                        self.log
-                            .line(format_args!("frame{frame} bpf_loop iteration limit reached"));
+                        self.log.line(format_args!(
+                            "frame{frame} bpf_loop iteration limit reached"
+                        ));
                     }
                 }
             }
@@ -125,7 +124,7 @@ impl Verifier<'_> {
     /// `bpf_snprintf`: the format against the number of arguments.
     fn check_snprintf(&self) -> Rule {
         let bytes = self.reg(5).num.bits.value;
-        if bytes % 8 != 0 {
+        if !bytes.is_multiple_of(8) {
             return refuse(EINVAL, "verifier-format", "");
         }
         let arguments = usize::try_from(bytes / 8).unwrap_or(usize::MAX);

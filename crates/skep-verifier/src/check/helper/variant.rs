@@ -41,9 +41,7 @@ pub fn argument(helper: &Helper, at: usize, place: &Place<'_>) -> ArgType {
             _ => given,
         },
         (SETSOCKOPT | GETSOCKOPT, 0) => match place.program {
-            P::CgroupSockopt | P::Lsm | P::Tracing | P::StructOps => {
-                arg(ArgKind::BtfSock, 0, "")
-            }
+            P::CgroupSockopt | P::Lsm | P::Tracing | P::StructOps => arg(ArgKind::BtfSock, 0, ""),
             _ => given,
         },
         (SK_STORAGE_GET | SK_STORAGE_DELETE, 1) => match (place.program, place.attach) {
