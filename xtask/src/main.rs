@@ -1,4 +1,4 @@
-//! The project's own chores, one subcommand a file: `cargo xtask tidy | test | codegen | bench | fuzz`.
+//! The project's own chores, one subcommand a file: `cargo xtask tidy | test | codegen | bench | fuzz | oracle`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -6,6 +6,7 @@ use std::process::ExitCode;
 mod bench;
 mod codegen;
 mod fuzz;
+mod oracle;
 mod setup;
 mod test;
 mod tidy;
@@ -16,7 +17,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   tidy                  checks the house rules of ARCHITECTURE.md
   codegen [--check]     writes (or checks) the generated reference pages under docs/reference
   bench [NAME...]       measures beside the peers that are installed and prints ratios
-  fuzz [--seconds N]    runs each parser's fuzz target for N seconds (default 60)";
+  fuzz [--seconds N]    runs each parser's fuzz target for N seconds (default 60)
+  oracle [OPTIONS]      compares the verifier with tables of what real kernels said (`--help` lists the options)";
 
 /// The workspace's root folder.
 fn root() -> PathBuf {
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         Some("codegen") => codegen::run(&root(), rest),
         Some("bench") => bench::run(&root(), rest),
         Some("fuzz") => fuzz::run(&root(), rest),
+        Some("oracle") => oracle::run(&root(), rest),
         _ => Err(USAGE.to_owned()),
     };
     match result {

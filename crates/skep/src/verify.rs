@@ -123,6 +123,13 @@ impl Prepared {
         })
     }
 
+    /// With these kernel types for everything but the relocations, which are done.
+    #[must_use]
+    pub fn with_types(mut self, btfs: Vec<Arc<Btf>>) -> Prepared {
+        self.kernel.btfs = btfs;
+        self
+    }
+
     /// The relocated object.
     pub fn object(&self) -> &Object {
         &self.object
