@@ -162,8 +162,7 @@ pub fn run(root: &Path, args: &[String]) -> Result<(), String> {
         println!("skipped: no tables; give --tables or SKEP_ORACLE_TABLES\n{USAGE}");
         return Ok(());
     }
-    let exceptions =
-        Exceptions::read(&root.join("conformance/verifier-oracle/exceptions.txt"))?;
+    let exceptions = Exceptions::read(&root.join("conformance/verifier-oracle/exceptions.txt"))?;
     let times = match &options.times {
         Some(path) => kernel_times(&Table::read(path)?),
         None => HashMap::new(),
@@ -172,7 +171,11 @@ pub fn run(root: &Path, args: &[String]) -> Result<(), String> {
     let mut answers = Vec::new();
     for path in &options.tables {
         let table = Table::read(path)?;
-        let found = kernels::find(options.btf.as_deref(), &table.kernel, options.profile.as_deref())?;
+        let found = kernels::find(
+            options.btf.as_deref(),
+            &table.kernel,
+            options.profile.as_deref(),
+        )?;
         let subjects = Subjects::new(options.objects.clone(), found.kernel.clone());
         let examiner = Examiner {
             options: &options,
@@ -188,7 +191,10 @@ pub fn run(root: &Path, args: &[String]) -> Result<(), String> {
             continue;
         }
         let compared = examiner.compare(&rows);
-        if compared.iter().all(|one| matches!(one.ours, Ours::NoObject)) {
+        if compared
+            .iter()
+            .all(|one| matches!(one.ours, Ours::NoObject))
+        {
             println!("skipped: {}: none of its objects is here", table.name);
             continue;
         }
@@ -233,7 +239,8 @@ pub fn run(root: &Path, args: &[String]) -> Result<(), String> {
         answers.push(findings.json(&exceptions));
     }
     if let Some(path) = &options.report {
-        std::fs::write(path, page(&report)).map_err(|error| format!("{}: {error}", path.display()))?;
+        std::fs::write(path, page(&report))
+            .map_err(|error| format!("{}: {error}", path.display()))?;
     }
     if let Some(path) = &options.json {
         let text = serde_json::Value::Array(answers).to_string();
@@ -281,7 +288,10 @@ fn kernel_times(table: &Table) -> HashMap<(String, String, bool), u64> {
         .iter()
         .filter_map(|row| {
             let us = row.verify_us.filter(|&us| us > 0)?;
-            Some(((row.object.clone(), row.program.clone(), row.unprivileged), us))
+            Some((
+                (row.object.clone(), row.program.clone(), row.unprivileged),
+                us,
+            ))
         })
         .collect()
 }
@@ -391,7 +401,9 @@ impl Examiner<'_> {
             0 => 1,
             level => level,
         };
-        let log = if said.stats.insns_processed >= GIANT && one.row.insns_processed.unwrap_or(0) >= GIANT {
+        let log = if said.stats.insns_processed >= GIANT
+            && one.row.insns_processed.unwrap_or(0) >= GIANT
+        {
             said.log.clone()
         } else {
             let input = subject.input.clone();
@@ -414,8 +426,7 @@ impl Examiner<'_> {
         let mut all = Vec::new();
         for one in compared {
             let row = &one.row;
-            let (Some(expected), true, false) =
-                (row.return_expected, row.run_ok, row.unprivileged)
+            let (Some(expected), true, false) = (row.return_expected, row.run_ok, row.unprivileged)
             else {
                 continue;
             };
@@ -423,8 +434,9 @@ impl Examiner<'_> {
                 continue;
             };
             let program = row.program.clone();
-            let answer =
-                work::isolated(self.limit(), move || returns::run(&path, &program, expected));
+            let answer = work::isolated(self.limit(), move || {
+                returns::run(&path, &program, expected)
+            });
             let answer = answer.unwrap_or_else(|trouble| {
                 returns::Returned::Wrong(match trouble {
                     work::Trouble::Panicked(words) => format!("panic: {words}"),
@@ -448,7 +460,13 @@ impl Examiner<'_> {
                 && row.unprivileged == unprivileged
         };
         for row in table.rows.iter().filter(is_it) {
-            println!("== {} {} {} {}", table.name, row.object, row.program, row.mode());
+            println!(
+                "== {} {} {} {}",
+                table.name,
+                row.object,
+                row.program,
+                row.mode()
+            );
             let subject = match self.input(row) {
                 Ok(subject) => subject,
                 Err(NoInput::NoObject) => {

@@ -160,9 +160,8 @@ fn is_noise(line: &str) -> bool {
         rest.len() < line.len() && rest.starts_with(after)
     };
     let state = |line: &str| {
-        line.strip_prefix('R').is_some_and(|rest| {
-            numbered(rest, "=") || numbered(rest, "_w=")
-        })
+        line.strip_prefix('R')
+            .is_some_and(|rest| numbered(rest, "=") || numbered(rest, "_w="))
     };
     line.trim().is_empty()
         || STARTS.iter().any(|start| {

@@ -35,8 +35,8 @@ pub fn find(folder: Option<&Path>, release: &str, profile: Option<&str>) -> Resu
     kernel.release = release_number(release).unwrap_or(kernel.release);
     let config = folder.map(|folder| folder.join(format!("config-{release}")));
     if let Some(text) = config.and_then(|path| std::fs::read_to_string(path).ok()) {
-        kernel.syscall_wrapper = text.contains("CONFIG_ARCH_HAS_SYSCALL_WRAPPER=y")
-            && text.contains("CONFIG_KPROBES=y");
+        kernel.syscall_wrapper =
+            text.contains("CONFIG_ARCH_HAS_SYSCALL_WRAPPER=y") && text.contains("CONFIG_KPROBES=y");
         kernel = kernel.with_config(&text);
     }
     Ok(Found { kernel, types })

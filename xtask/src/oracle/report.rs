@@ -90,8 +90,12 @@ impl Findings {
             sums.other_program += usize::from(!one.same_program);
             let same = relation == Relation::Same;
             sums.same += usize::from(same);
-            sums.excused += usize::from(!same && exceptions.reason(&self.kernel, &one.row).is_some());
-            let of_type = sums.by_type.entry(one.row.program_type.clone()).or_default();
+            sums.excused +=
+                usize::from(!same && exceptions.reason(&self.kernel, &one.row).is_some());
+            let of_type = sums
+                .by_type
+                .entry(one.row.program_type.clone())
+                .or_default();
             of_type.0 += usize::from(same);
             of_type.1 += 1;
             if one.has_messages {
@@ -213,7 +217,11 @@ impl Findings {
     }
 
     /// Every difference, by kind and file.
-    pub fn differences(&self, exceptions: &Exceptions, wanted: impl Fn(&Compared) -> bool) -> String {
+    pub fn differences(
+        &self,
+        exceptions: &Exceptions,
+        wanted: impl Fn(&Compared) -> bool,
+    ) -> String {
         let mut out = String::new();
         let mut found: BTreeMap<(Relation, &str), Vec<&Compared>> = BTreeMap::new();
         for one in self.compared.iter().filter(|one| wanted(one)) {
@@ -234,7 +242,11 @@ impl Findings {
                     row.test.map_or(String::new(), |test| format!("#{test} ")),
                     row.program,
                     row.mode(),
-                    if one.same_program { "" } else { " [other instructions]" },
+                    if one.same_program {
+                        ""
+                    } else {
+                        " [other instructions]"
+                    },
                     match row.verdict {
                         Verdict::Accept => "accept".to_owned(),
                         _ => format!("reject: {}", row.message),
@@ -252,7 +264,9 @@ impl Findings {
         let mut groups: BTreeMap<String, Vec<&Compared>> = BTreeMap::new();
         for one in &self.compared {
             let other = one.row.verdict == Verdict::Reject && one.message != one.row.message;
-            if one.relation() == Relation::Same && (other || (one.has_messages && one.missed.is_some())) {
+            if one.relation() == Relation::Same
+                && (other || (one.has_messages && one.missed.is_some()))
+            {
                 let last = one.row.message.rsplit(" | ").next().unwrap_or_default();
                 groups.entry(folded(last)).or_default().push(one);
             }
@@ -261,7 +275,11 @@ impl Findings {
         groups.sort_by_key(|(_, list)| std::cmp::Reverse(list.len()));
         let mut out = String::new();
         for (pattern, list) in groups {
-            let pattern = if pattern.is_empty() { "(accepted)" } else { &pattern };
+            let pattern = if pattern.is_empty() {
+                "(accepted)"
+            } else {
+                &pattern
+            };
             let _ = writeln!(out, "### {} x {pattern}", list.len());
             for one in list.iter().take(6) {
                 let row = &one.row;
@@ -269,7 +287,8 @@ impl Findings {
                     out,
                     "- {} {} {}\n    kernel: {}\n    ours:   {}{}",
                     row.object,
-                    row.test.map_or(row.program.clone(), |test| format!("#{test}")),
+                    row.test
+                        .map_or(row.program.clone(), |test| format!("#{test}")),
                     row.mode(),
                     row.message,
                     one.message,
@@ -297,7 +316,11 @@ impl Findings {
             };
             let ours = said.stats.insns_processed;
             let ratio = ours as f64 / theirs.max(1) as f64;
-            let key = (one.row.object.clone(), one.row.program.clone(), one.row.unprivileged);
+            let key = (
+                one.row.object.clone(),
+                one.row.program.clone(),
+                one.row.unprivileged,
+            );
             let us = said.stats.nanoseconds as f64 / 1000.0;
             let kernel_us = self.times.get(&key).copied().unwrap_or(0);
             let slow = kernel_us > 0 && us > 2.0 * kernel_us as f64;

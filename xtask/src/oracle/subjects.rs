@@ -28,12 +28,15 @@ pub struct Subject {
     pub annotations: Annotations,
 }
 
+/// An object's name, and the name of the types that it is relocated against if not the kernel's.
+type Wanted = (String, Option<String>);
+
 /// Folders of objects, with what was read from them.
 pub struct Subjects {
     folders: Vec<PathBuf>,
     kernel: TargetKernel,
     read: Mutex<HashMap<String, Option<Arc<Object>>>>,
-    prepared: Mutex<HashMap<(String, Option<String>), Result<Arc<Prepared>, String>>>,
+    prepared: Mutex<HashMap<Wanted, Result<Arc<Prepared>, String>>>,
 }
 
 impl Subjects {

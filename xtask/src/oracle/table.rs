@@ -52,8 +52,8 @@ pub struct Table {
 
 impl Table {
     pub fn read(path: &Path) -> Result<Table, String> {
-        let text =
-            std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| format!("{}: {error}", path.display()))?;
         let mut lines = records(&text).into_iter();
         let head = lines
             .next()

@@ -50,9 +50,7 @@ pub fn isolated<T: Send + 'static>(
     if let Err(error) = spawned {
         return Err(Trouble::Panicked(format!("no thread: {error}")));
     }
-    receive
-        .recv_timeout(limit)
-        .unwrap_or(Err(Trouble::TooLate))
+    receive.recv_timeout(limit).unwrap_or(Err(Trouble::TooLate))
 }
 
 /// What the verifier said.
