@@ -33,3 +33,10 @@ pub fn successors(insns: &[Insn], at: usize) -> impl Iterator<Item = usize> + us
         .flatten()
         .filter(move |&slot| slot < end)
 }
+
+/// Whether some jump goes to itself or back, so that there may be a loop within a subprogram.
+pub fn has_back_edge(insns: &[Insn]) -> bool {
+    insns
+        .iter()
+        .any(|insn| insn.jump_offset().is_some_and(|offset| offset < 0))
+}

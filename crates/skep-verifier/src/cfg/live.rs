@@ -17,7 +17,7 @@ pub struct LiveRegisters(Vec<u16>);
 const CALLER_SAVED: u16 = 0x3f;
 
 /// What one instruction reads and writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Access {
     reads: u16,
     writes: u16,
@@ -76,10 +76,7 @@ impl LiveRegisters {
                 .flatten();
             accesses.push(access(insn, params));
             if insn.slots() == 2 && at + 1 < insns.len() {
-                accesses.push(Access {
-                    reads: 0,
-                    writes: 0,
-                });
+                accesses.push(Access::default());
             }
             at += insn.slots();
         }
@@ -89,12 +86,13 @@ impl LiveRegisters {
             let before = (after & !accesses[at].writes) | accesses[at].reads;
             std::mem::replace(&mut live[at], before) != before
         };
-        // Two rounds settle all but nested loops; the rest is bounded by the bits that can still be set.
-        let order = postorder(insns);
-        let rounds = [0, 1].map(|_| order.iter().filter(|&&at| update(at)).count());
-        if rounds[1] > 0 {
+        // From the end, one round settles all but loops, and a second one most of these; the rest is bounded by the
+        // bits that can still be set.
+        let mut round = || (0..insns.len()).rev().filter(|&at| update(at)).count();
+        round();
+        if super::has_back_edge(insns) && round() > 0 {
             let before = Predecessors::of(insns);
-            let mut waiting = order;
+            let mut waiting: Vec<usize> = (0..insns.len()).collect();
             let mut is_waiting = vec![true; insns.len()];
             while let Some(at) = waiting.pop() {
                 is_waiting[at] = false;

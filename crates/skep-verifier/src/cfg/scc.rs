@@ -21,6 +21,9 @@ impl Loops {
             of: vec![0; slots],
             count: 0,
         };
+        if !super::has_back_edge(insns) {
+            return loops;
+        }
         // Order of discovery from 1, or 0 if unseen, or DONE once its component is closed; the lowest order reached.
         let (mut order, mut low) = (vec![0u32; slots], vec![0u32; slots]);
         let (mut open, mut path) = (Vec::new(), Vec::<(usize, u8)>::new());
