@@ -31,6 +31,8 @@ pub struct Branch {
     pub prev_insn_idx: Option<usize>,
     /// Bytes of log when it was put aside.
     pub log_len: usize,
+    /// The trail's node then.
+    pub trail: u32,
 }
 
 /// What the walk keeps.
@@ -69,7 +71,7 @@ impl Explorer {
     }
 
     /// Forgets the states of an earlier walk.
-    fn clear(&mut self, insns: &[Insn]) {
+    pub(crate) fn clear(&mut self, insns: &[Insn]) {
         if self.postorder.is_empty() {
             self.postorder = crate::cfg::live::postorder(insns);
             self.live_stack = LiveStack::new(insns);
@@ -111,6 +113,7 @@ impl Verifier<'_> {
             insn_idx,
             prev_insn_idx: Some(prev_insn_idx),
             log_len: self.log.len(),
+            trail: self.trail.as_ref().map_or(0, |trail| trail.last),
         });
         let last = self.explore.pending.len() - 1;
         Ok(&mut self.explore.pending[last].state)

@@ -84,6 +84,7 @@ fn replay(input: &Input, start: State, path: &[u32]) -> Vec<Point> {
         return Vec::new();
     }
     verifier.log = crate::log::Log::new(0);
+    verifier.explore.clear(&input.insns);
     verifier.state = start;
     verifier.insn_idx = path.first().map_or(0, |&insn| insn as usize);
     let mut points = Vec::with_capacity(path.len().min(POINTS_MAX));

@@ -10,6 +10,7 @@ use super::history::{Deed, PackedLinks};
 use super::liveness::{Flow, LiveStack};
 use super::previous;
 use crate::cfg::Mark;
+use crate::explain::trail::Trail;
 use crate::fault::{Fault, Rule};
 use crate::log::Log;
 use crate::state::State;
@@ -30,6 +31,9 @@ impl Verifier<'_> {
         self.explore.clear(self.insns);
         self.explore.root_subprog = self.state.frame().subprog;
         self.prev_insn_idx = None;
+        if self.trail.is_some() {
+            self.trail = Some(Trail::new(self.state.clone()));
+        }
         self.log.start_walk();
         self.explore.live_stack.forget_chain();
         loop {
@@ -43,6 +47,9 @@ impl Verifier<'_> {
             self.state = branch.state;
             self.insn_idx = branch.insn_idx;
             self.prev_insn_idx = branch.prev_insn_idx;
+            if let Some(trail) = &mut self.trail {
+                trail.last = branch.trail;
+            }
             if !self.log.level2() {
                 self.log.truncate(branch.log_len);
             }
@@ -97,6 +104,9 @@ impl Verifier<'_> {
         }
         if self.log.wanted() {
             self.log_turn();
+        }
+        if let Some(trail) = &mut self.trail {
+            trail.step(at);
         }
         self.aux[at].seen = true;
         if self.state.speculative && self.aux[at].nospec {
