@@ -3,7 +3,7 @@
 //!
 //! Invariant: each turn counts as one instruction, also that of a path that ends at a state seen before.
 
-use skep_spec::insn::class;
+use skep_spec::insn::{class, jmp};
 
 use super::equal::Exactness;
 use super::history::{Deed, PackedLinks};
@@ -108,7 +108,7 @@ impl Verifier<'_> {
         if let Some(trail) = &mut self.trail {
             trail.step(at);
         }
-        self.aux[at].seen = true;
+        self.aux[at].seen |= !self.state.speculative;
         if self.state.speculative && self.aux[at].nospec {
             return Ok(false);
         }
@@ -145,6 +145,11 @@ impl Verifier<'_> {
             }
             Err(fault) => return Err(fault.at(at)),
         };
+        let is_conditional = matches!(insn.class(), class::JMP | class::JMP32)
+            && !matches!(insn.op(), jmp::JA | jmp::CALL | jmp::EXIT | jmp::JCOND);
+        if is_conditional && self.log.wanted() {
+            self.log_scratched();
+        }
         let now = self.state.frames.len();
         if now == frames {
             if touches_stack {
