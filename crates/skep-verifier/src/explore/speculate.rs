@@ -63,9 +63,7 @@ impl Verifier<'_> {
     }
 
     fn needs_no_masking(&self, insn: Insn) -> bool {
-        self.allow.bypass_spec_v1
-            || !insn.is_register_form()
-            || self.aux[self.insn_idx].nospec
+        self.allow.bypass_spec_v1 || !insn.is_register_form() || self.aux[self.insn_idx].nospec
     }
 
     /// Arithmetic on numbers: elsewhere it must not be arithmetic on pointers.
@@ -189,9 +187,9 @@ fn unmaskable(insn: Insn, why: Unmaskable, off_in_dst: bool) -> Box<Fault> {
         Unmaskable::Kind => {
             format!("R{pointer} has pointer with unsupported alu operation, {PROHIBITED}")
         }
-        Unmaskable::Paths => format!(
-            "R{dst} tried to {verb} from different maps, paths or scalars, {PROHIBITED}"
-        ),
+        Unmaskable::Paths => {
+            format!("R{dst} tried to {verb} from different maps, paths or scalars, {PROHIBITED}")
+        }
         Unmaskable::Limit => {
             format!("R{dst} tried to {verb} beyond pointer bounds, {PROHIBITED}")
         }
