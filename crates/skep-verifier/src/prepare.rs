@@ -14,6 +14,7 @@ use crate::cfg::live::LiveRegisters;
 use crate::cfg::scc::Loops;
 use crate::cfg::stack::{self, FrameUse, Layout};
 use crate::cfg::{CallEffects, Cfg};
+use crate::check::kfunc::resolve::{Kfuncs, Special};
 use crate::fault::{Fault, Rule};
 use crate::input::{BtfIdx, Input};
 use crate::structure::{self, Isa, Subprograms, Verdicts, func_info};
@@ -44,7 +45,9 @@ impl Verifier<'_> {
         let version = input.profile.version;
         let isa = Isa::linux(version.major, version.minor);
         let callback = exception_callback(input)?;
-        let subprograms = Subprograms::find(insns, self.allow.bpf, callback, |_, _| Ok(()))?;
+        let subprograms = Subprograms::find(insns, self.allow.bpf, callback, |_, insn| {
+            self.resolve_call(insn)
+        })?;
         self.subprogs = subprograms
             .all()
             .iter()
@@ -72,7 +75,8 @@ impl Verifier<'_> {
             }
             Ok(())
         })?;
-        let mut effects = |_: usize, insn: Insn| call_effects(input, insn);
+        let kfuncs = &self.kfuncs;
+        let mut effects = |_: usize, insn: Insn| call_effects(kfuncs, insn);
         let cfg = Cfg::walk(insns, &subprograms, self.allow.bpf, &mut effects)?;
         for (number, sub) in self.subprogs.iter_mut().enumerate() {
             let summary = cfg.summary(number);
@@ -255,7 +259,7 @@ fn kfunc_name(input: &Input, insn: Insn) -> &str {
 }
 
 /// What the walk over edges needs to know of a call.
-fn call_effects(input: &Input, insn: Insn) -> CallEffects {
+fn call_effects(kfuncs: &Kfuncs<'_>, insn: Insn) -> CallEffects {
     if insn.is_helper_call() {
         let effects = CallEffects::default().with_helper_callbacks(insn.imm);
         return match helper::by_id(insn.imm as u32) {
@@ -268,24 +272,16 @@ fn call_effects(input: &Input, insn: Insn) -> CallEffects {
             None => effects,
         };
     }
-    let name = kfunc_name(input, insn);
-    let proto = input.btf(BtfIdx(insn.off as u16)).and_then(|btf| {
-        let Ok(Ty::Func { proto, .. }) = btf.ty(TypeId(insn.imm as u32)) else {
-            return None;
-        };
-        match btf.ty(proto) {
-            Ok(Ty::FuncProto { params, .. }) => Some(params.len() as u8),
-            _ => None,
-        }
-    });
+    let Some(kfunc) = kfuncs.of(insn) else {
+        return CallEffects::default();
+    };
     CallEffects {
-        might_sleep: false,
-        changes_pkt_data: name == "bpf_xdp_pull_data",
-        sync_callback: matches!(name, "bpf_rbtree_add_impl" | "bpf_rbtree_add"),
-        async_callback: name.starts_with("bpf_wq_set_callback")
-            || name.starts_with("bpf_task_work_schedule_"),
-        iterator_next: name.starts_with("bpf_iter_") && name.ends_with("_next"),
-        params: proto,
+        might_sleep: kfunc.flags.sleepable,
+        changes_pkt_data: kfunc.is(Special::XdpPullData),
+        sync_callback: kfunc.is(Special::RbtreeAdd),
+        async_callback: kfunc.is(Special::WqSetCallback) || kfunc.is(Special::TaskWorkAdd),
+        iterator_next: kfunc.is_iter_next(),
+        params: Some(kfunc.params.len() as u8),
     }
 }
 

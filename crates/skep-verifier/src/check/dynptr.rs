@@ -178,7 +178,7 @@ impl Verifier<'_> {
                 "cannot pass pointer to const bpf_dynptr, the helper mutates it",
             ));
         }
-        let uninitialised = || format!("Expected an initialized dynptr as R{regno}");
+        let uninitialised = || format!("Expected an initialized dynptr as arg #{}", regno - 1);
         let mut slot = None;
         let known = if reg.kind == Kind::ConstDynptr {
             dynptr_in(&reg)
@@ -213,7 +213,11 @@ impl Verifier<'_> {
             return Err(Fault::new(
                 EINVAL,
                 "verifier-dynptr-kind",
-                format!("Expected a dynptr of type {} as R{regno}", kind.word()),
+                format!(
+                    "Expected a dynptr of type {} as arg #{}",
+                    kind.word(),
+                    regno - 1
+                ),
             ));
         }
         if let Some(slot) = slot {

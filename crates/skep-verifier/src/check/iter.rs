@@ -221,6 +221,7 @@ impl Verifier<'_> {
     /// Puts the path aside on which `next` gave an element.
     fn push_iter_next(&mut self, place: IterPlace) -> Rule {
         let at = self.insn_idx;
+        let previous = self.previous_entry(at);
         let aside = self.push_branch(at + 1, at, false)?;
         change_iter(aside, place, |state, depth| {
             *state = IterState::Active;
@@ -228,7 +229,9 @@ impl Verifier<'_> {
         });
         let result = &mut aside.frame_mut().regs[0];
         result.flags = result.flags.without(Flags::MAYBE_NULL);
-        result.id = 0;
+        if let Some(previous) = previous {
+            self.widen_pushed(previous);
+        }
         Ok(())
     }
 }

@@ -14,6 +14,7 @@ use crate::step::Next;
 use crate::verifier::Verifier;
 
 pub(crate) mod args;
+mod callback;
 mod facts;
 mod pending;
 pub(crate) mod resolve;
@@ -78,7 +79,7 @@ impl Verifier<'_> {
             ));
         }
         let mut meta = self.check_kfunc_args(kfunc)?;
-        self.push_kfunc_callback(kfunc, meta.subprog, insn)?;
+        self.push_kfunc_callback(kfunc, &meta)?;
         if kfunc.is(Special::SessionCookie) {
             meta.r0_size = 8;
             meta.r0_rdonly = false;

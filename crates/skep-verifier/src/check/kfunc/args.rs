@@ -15,6 +15,7 @@ use crate::state::reg::{Detail, DynptrKind, Flags, Kind, Reg};
 use crate::verifier::Verifier;
 
 use skep_btf::TypeId;
+use skep_spec::program::{AttachType, ProgramType};
 
 const EINVAL: i32 = 22;
 const EACCES: i32 = 13;
@@ -160,6 +161,15 @@ impl<'i> Verifier<'i> {
         Ok(())
     }
 
+    /// Whether the program is of a kind that may iterate over the tasks of a cgroup's subsystem.
+    fn may_iterate_css_tasks(&self) -> bool {
+        match self.program_kind() {
+            ProgramType::Lsm => true,
+            ProgramType::Tracing if self.input.attach_type == Some(AttachType::TraceIter) => true,
+            _ => self.in_sleepable(),
+        }
+    }
+
     /// Checks a pointer argument; whether the argument after it is its size, and so done too.
     fn check_kfunc_pointer(
         &mut self,
@@ -235,12 +245,13 @@ impl<'i> Verifier<'i> {
             }
             Wanted::MemSize => {
                 if !(reg.is_zero() && pointer.optional) {
-                    self.check_kfunc_mem_size(regno + 1).map_err(|fault| {
-                        fault.and(format!(
-                            "arg#{at} arg#{} memory, len pair leads to invalid memory access",
-                            at + 1
-                        ))
-                    })?;
+                    self.check_kfunc_mem_size_reg(regno, regno + 1)
+                        .map_err(|fault| {
+                            fault.and(format!(
+                                "arg#{at} arg#{} memory, len pair leads to invalid memory access",
+                                at + 1
+                            ))
+                        })?;
                 }
                 if pointer.size_after == SizeAfter::ConstSize {
                     let Some(value) = self.reg(regno + 1).as_const() else {

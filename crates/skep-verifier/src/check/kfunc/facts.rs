@@ -4,7 +4,7 @@
 //! arguments, S may sleep, D destructive, P within an RCU section, n/x/d new, next and destroy of an iterator. Kinds of
 //! program: `*` all, else the letters of [`hooks`].
 
-use skep_spec::program::ProgramType as P;
+use skep_spec::program::{AttachType, ProgramType as P};
 
 use crate::check::iter::IterUse;
 use crate::check::kfunc::resolve::KfuncFlags;
@@ -170,7 +170,7 @@ const KFUNCS: &[(&str, &str, &str)] = &[
     ("bpf_skb_set_fou_encap", "-", "t"),
     ("bpf_skb_set_xfrm_info", "-", "t"),
     ("bpf_sock_addr_set_sun_path", "-", "c"),
-    ("bpf_sock_destroy", "T", "r"),
+    ("bpf_sock_destroy", "T", "i"),
     ("bpf_sock_ops_enable_tx_tstamp", "T", "c"),
     ("bpf_strcasecmp", "-", "*"),
     ("bpf_strchr", "-", "*"),
@@ -235,17 +235,23 @@ const KFUNCS: &[(&str, &str, &str)] = &[
 
 /// The letters under which that kind of program may call: of the generic set (G), of cpumasks (M), of crypto (Y, E),
 /// packets (s), and those of one kind each.
-const fn hooks(program: P) -> &'static str {
+const fn hooks(program: P, attach: Option<AttachType>) -> &'static str {
     match program {
         P::Xdp => "GEx",
         P::SchedCls => "GEst",
         P::SchedAct => "Esa",
         P::StructOps => "GMo",
         P::Lsm => "GMrsl",
-        P::Tracing | P::Tracepoint | P::RawTracepoint | P::RawTracepointWritable | P::PerfEvent => {
-            "GMrs"
+        P::Tracing if matches!(attach, Some(AttachType::TraceIter)) => "GMrsi",
+        P::Tracing | P::Tracepoint | P::PerfEvent => "GMrs",
+        P::Kprobe
+            if matches!(
+                attach,
+                Some(AttachType::TraceKprobeSession | AttachType::TraceUprobeSession)
+            ) =>
+        {
+            "k"
         }
-        P::Kprobe => "k",
         P::Syscall => "GMYE",
         P::CgroupSkb => "Gsc",
         P::CgroupSock
@@ -261,7 +267,7 @@ const fn hooks(program: P) -> &'static str {
 }
 
 /// The flags of a kfunc, and whether that kind of program may call it. Unknown ones have no flags and may not.
-pub(crate) fn of(name: &str, program: P) -> (KfuncFlags, bool) {
+pub(crate) fn of(name: &str, program: P, attach: Option<AttachType>) -> (KfuncFlags, bool) {
     let Ok(at) = KFUNCS.binary_search_by_key(&name, |row| row.0) else {
         return (KfuncFlags::default(), false);
     };
@@ -283,7 +289,7 @@ pub(crate) fn of(name: &str, program: P) -> (KfuncFlags, bool) {
             _ => {}
         }
     }
-    let here = hooks(program);
+    let here = hooks(program, attach);
     let allowed = places.contains('*') || places.contains(|place| here.contains(place));
     (flags, allowed)
 }

@@ -302,13 +302,11 @@ impl<'i> Kfuncs<'i> {
 }
 
 impl<'i> Verifier<'i> {
-    /// Resolves every kfunc that the program calls, and refuses calls that name none.
-    pub fn resolve_kfuncs(&mut self) -> Rule {
-        let insns = self.insns;
-        for (at, &insn) in insns.iter().enumerate() {
-            if insn.is_kfunc_call() && insn.imm != 0 {
-                self.kfunc_of(insn).map_err(|fault| fault.at(at))?;
-            }
+    /// Resolves the kfunc that an instruction calls, and refuses a call that names none.
+    pub(crate) fn resolve_call(&mut self, insn: Insn) -> Rule {
+        // A weak function that the kernel does not have: refused only if it is still there at the end.
+        if insn.imm != 0 {
+            self.kfunc_of(insn)?;
         }
         Ok(())
     }
@@ -342,7 +340,7 @@ impl<'i> Verifier<'i> {
                 "calling kernel function is not supported without CONFIG_DEBUG_INFO_BTF".into(),
             );
         }
-        if !self.gpl_compatible() {
+        if !self.platform.place.gpl {
             return refused(
                 EINVAL,
                 "cannot call kernel function from non-GPL compatible program".into(),
@@ -373,7 +371,7 @@ impl<'i> Verifier<'i> {
         } else {
             Special::None
         };
-        let (flags, allowed) = facts::of(name, self.program_kind());
+        let (flags, allowed) = facts::of(name, self.program_kind(), self.input.attach_type);
         let program = self.program_kind();
         let described = (0..params.len())
             .map(|at| {

@@ -175,7 +175,7 @@ impl<'i> Verifier<'i> {
                 let mut flags = of.flag();
                 if kfunc.is(Special::DynptrSlice) {
                     flags = flags.with(Flags::RDONLY);
-                } else if !self.may_write_packet() {
+                } else if !self.may_access_packet(true) {
                     return Err(refused("the prog does not allow writes to packet data"));
                 }
                 Reg::pointer(Kind::Mem, flags).to(Detail::Mem {
