@@ -5,6 +5,7 @@
 
 use skep_spec::insn::{Insn, class, jmp};
 
+pub mod fastcall;
 pub mod live;
 pub mod scc;
 pub mod stack;

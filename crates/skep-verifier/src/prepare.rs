@@ -10,6 +10,7 @@ use skep_spec::helper;
 use skep_spec::insn::Insn;
 use skep_spec::program::{AttachType, ProgramType};
 
+use crate::cfg::fastcall::{FastCall, FastCalls};
 use crate::cfg::live::LiveRegisters;
 use crate::cfg::scc::Loops;
 use crate::cfg::stack::{self, FrameUse, Layout};
@@ -32,6 +33,8 @@ pub struct Shape {
     pub cfg: Cfg,
     pub loops: Loops,
     pub live: LiveRegisters,
+    /// Spills that are taken out.
+    pub fastcalls: FastCalls,
     /// What is wrong with single instructions, for when the walk reaches them.
     pub verdicts: Verdicts,
 }
@@ -83,11 +86,16 @@ impl Verifier<'_> {
             sub.changes_pkt_data = summary.changes_pkt_data;
             sub.might_sleep = summary.might_sleep;
         }
+        let fastcalls = match version.has("6.12") {
+            true => FastCalls::find(insns, &subprograms, &mut |_, insn| fast_call(input, insn)),
+            false => FastCalls::default(),
+        };
         self.shape = Shape {
             isa,
             subprograms,
             cfg,
             loops: Loops::find(insns),
+            fastcalls,
             live: LiveRegisters::compute(insns, &mut |at, insn| effects(at, insn).params),
             verdicts: Verdicts::of(insns, &isa),
         };
@@ -113,9 +121,18 @@ impl Verifier<'_> {
         }
     }
 
+    /// The current instruction accesses the frame of a subprogram at that offset from its r10, or above.
+    #[inline]
+    pub fn note_frame_access(&mut self, subprogram: usize, off: i64) {
+        self.shape.fastcalls.access(subprogram, self.insn_idx, off);
+    }
+
     /// After every path was walked: the stack of all frames that may be active at once. Says which subprograms lie on a
     /// private stack and from which a tail call can be reached.
     pub fn check_stack_depth(&mut self) -> Rule {
+        for (number, sub) in self.subprogs.iter_mut().enumerate() {
+            sub.stack_depth = self.shape.fastcalls.stack_bytes(number, sub.stack_depth);
+        }
         let uses: Vec<FrameUse> = self
             .subprogs
             .iter()
@@ -256,6 +273,27 @@ fn exception_callback(input: &Input) -> Rule<Option<usize>> {
 fn kfunc_name(input: &Input, insn: Insn) -> &str {
     let btf = input.btf(BtfIdx(insn.off as u16));
     btf.map_or("", |btf| btf.name(TypeId(insn.imm as u32)))
+}
+
+/// The calls that keep the argument registers; all of them are compiled in place on x86-64.
+fn fast_call(input: &Input, insn: Insn) -> Option<FastCall> {
+    /// bpf_get_smp_processor_id
+    const GET_SMP_PROCESSOR_ID: i32 = 8;
+    let params = if insn.is_helper_call() {
+        (insn.imm == GET_SMP_PROCESSOR_ID).then_some(0)?
+    } else if insn.is_kfunc_call() {
+        match kfunc_name(input, insn) {
+            "bpf_cast_to_kern_ctx" => 1,
+            "bpf_rdonly_cast" => 2,
+            _ => return None,
+        }
+    } else {
+        return None;
+    };
+    Some(FastCall {
+        params,
+        inlined: true,
+    })
 }
 
 /// What the walk over edges needs to know of a call.

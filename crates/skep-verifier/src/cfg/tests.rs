@@ -226,3 +226,62 @@ fn many_paths_are_not_walked_one_by_one() {
     let found = stack::check(&insns, &subs, &uses, layout, &mut |_, _| false).unwrap();
     assert_eq!(found.main_bytes, 512);
 }
+
+/// The stack of main after `spills` pairs around a call of helper 8, and whatever stands after them.
+fn after_fastcalls(around: &[(u8, i16)], more: &[Insn], access: Option<(usize, i64)>) -> u32 {
+    let mut insns = vec![Insn::mov64_imm(1, 1)];
+    insns.extend(
+        around
+            .iter()
+            .rev()
+            .map(|&(reg, off)| Insn::store_reg(0x18, 10, off, reg)),
+    );
+    insns.push(Insn::call_helper(8));
+    insns.extend(
+        around
+            .iter()
+            .map(|&(reg, off)| Insn::load(0x18, reg, 10, off)),
+    );
+    insns.extend(more);
+    insns.push(Insn::exit());
+    let subs = Subprograms::find(&insns, true, None, |_, _| Ok(())).unwrap();
+    let call = |_: usize, insn: Insn| {
+        insn.is_helper_call().then_some(fastcall::FastCall {
+            params: 0,
+            inlined: insn.imm == 8,
+        })
+    };
+    let mut found = fastcall::FastCalls::find(&insns, &subs, &mut { call });
+    if let Some((slot, off)) = access {
+        found.access(0, slot, off);
+    }
+    found.stack_bytes(0, 512)
+}
+
+#[test]
+fn spills_around_fast_calls_take_no_stack() {
+    assert_eq!(after_fastcalls(&[(1, -16)], &[], None), 8);
+    assert_eq!(after_fastcalls(&[(2, -24), (1, -16)], &[], None), 8);
+    // Wrong order, wrong register, not the lowest spill.
+    assert_eq!(after_fastcalls(&[(2, -16), (1, -24)], &[], None), 512);
+    assert_eq!(after_fastcalls(&[(6, -16)], &[], None), 512);
+    let lower = Insn::store_reg(0x18, 10, -32, 6);
+    assert_eq!(after_fastcalls(&[(1, -16)], &[lower], None), 512);
+    // A real call keeps its spills.
+    assert_eq!(
+        after_fastcalls(
+            &[(1, -16)],
+            &[
+                Insn::store_reg(0x18, 10, -16, 1),
+                Insn::call_helper(7),
+                Insn::load(0x18, 1, 10, -16)
+            ],
+            None
+        ),
+        512
+    );
+    // An access from elsewhere voids it; one by the pattern or above the boundary does not.
+    assert_eq!(after_fastcalls(&[(1, -16)], &[], Some((1, -16))), 8);
+    assert_eq!(after_fastcalls(&[(1, -16)], &[], Some((4, -8))), 8);
+    assert_eq!(after_fastcalls(&[(1, -16)], &[], Some((4, -16))), 512);
+}
