@@ -97,7 +97,7 @@ impl FastCalls {
         // r1 to r5 without the arguments.
         let mut kept: u16 = 0x3e & !((1 << (call.params.min(5) + 1)) - 1);
         let mut pairs = 0;
-        while at >= boundary.start + pairs + 1 && at + pairs + 1 < boundary.end {
+        while at > boundary.start + pairs && at + pairs + 1 < boundary.end {
             let (spill, fill) = (insns[at - pairs - 1], insns[at + pairs + 1]);
             let off = lowest + WORD * pairs as i16;
             let matches = is_spill(spill)
