@@ -16,6 +16,8 @@ mod parse;
 #[cfg(test)]
 mod tests;
 
+pub use parse::kernel_type;
+
 /// What a special field is (`enum btf_field_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FieldKind {

@@ -12,7 +12,7 @@ use crate::log::Log;
 use crate::record::Records;
 use crate::state::State;
 use crate::state::frame::Frame;
-use crate::state::reg::Reg;
+use crate::state::reg::{Flags, Kind, Reg};
 use crate::verified::Stats;
 
 /// What is remembered of one instruction over all paths.
@@ -21,7 +21,7 @@ pub struct InsnAux {
     /// Some path reached it.
     pub seen: bool,
     /// Which kind of pointer the access goes through ("same insn cannot be used with different pointers").
-    pub pointer: Option<crate::state::reg::Kind>,
+    pub pointer: Option<(Kind, Flags)>,
     /// The one map that a helper call is made with, or the fact that they differ.
     pub map: Option<Option<MapId>>,
     /// The loaded value must be probed: its address may be bad.

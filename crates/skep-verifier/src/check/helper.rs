@@ -18,7 +18,6 @@ pub mod args;
 pub mod format;
 pub mod kinds;
 pub mod map_kind;
-mod pending;
 pub mod ret;
 pub mod special;
 pub mod variant;

@@ -16,7 +16,6 @@ use crate::verifier::Verifier;
 pub(crate) mod args;
 mod callback;
 mod facts;
-mod pending;
 pub(crate) mod resolve;
 mod ret;
 pub(crate) mod types;

@@ -49,6 +49,15 @@ impl Slot {
         self.is_spill() && self.reg.kind == Kind::Scalar
     }
 
+    /// What was written is some number from now on.
+    pub fn scrub(&mut self) {
+        for byte in &mut self.bytes {
+            if *byte != SlotByte::Invalid {
+                *byte = SlotByte::Misc;
+            }
+        }
+    }
+
     /// Whether all eight bytes are one spilled register.
     pub fn is_full_spill(&self) -> bool {
         self.bytes[0] == SlotByte::Spill

@@ -1,0 +1,136 @@
+//! The context: which of its fields a program reads and writes, and what a load of one gives.
+
+use skep_btf::Kind as BtfKind;
+use skep_spec::program::ProgramType as P;
+
+use super::{Access, denied};
+use crate::fault::{Fault, Rule};
+use crate::input::BtfIdx;
+use crate::platform::CtxValue;
+use crate::state::reg::{Detail, Flags, Kind, Reg};
+use crate::verifier::Verifier;
+
+/// Bytes of the arguments that a context of arguments may have (`MAX_BPF_FUNC_ARGS` words).
+const ARGUMENT_BYTES: i32 = 12 * 8;
+
+impl Verifier<'_> {
+    /// `PTR_TO_CTX`
+    pub(super) fn access_ctx(&mut self, regno: u8, reg: &Reg, off: i32, access: &Access) -> Rule {
+        self.check_leak(access, "ctx")?;
+        self.check_pointer_offset(reg, regno, false)?;
+        let loaded = if self.ctx_is_arguments() {
+            self.ctx_argument(off, access)?
+        } else {
+            let value = self
+                .platform
+                .ctx(i64::from(off), access.size, access.write)
+                .filter(|&value| value == CtxValue::Scalar || !access.sign_extend)
+                .ok_or_else(|| invalid_ctx_access(off, access.size))?;
+            self.ctx_value(value, off, access)?
+        };
+        self.loaded(access, loaded);
+        Ok(())
+    }
+
+    /// Whether the context is the arguments of a kernel function.
+    pub(crate) fn ctx_is_arguments(&self) -> bool {
+        matches!(self.program_kind(), P::Tracing | P::Lsm | P::StructOps)
+    }
+
+    /// Whether accesses of the context are converted, so that its memory is no plain memory.
+    pub(crate) fn converts_ctx(&self) -> bool {
+        !matches!(
+            self.program_kind(),
+            P::Syscall
+                | P::Tracing
+                | P::Lsm
+                | P::StructOps
+                | P::Kprobe
+                | P::Tracepoint
+                | P::RawTracepoint
+                | P::RawTracepointWritable
+                | P::Netfilter
+                | P::LircMode2
+                | P::Ext
+        )
+    }
+
+    fn ctx_argument(&mut self, off: i32, access: &Access) -> Rule<Reg> {
+        let size = access.size;
+        let aligned = u32::try_from(off).is_ok_and(|off| off.is_multiple_of(size));
+        if off >= ARGUMENT_BYTES || access.write || !aligned {
+            return Err(invalid_ctx_access(off, size));
+        }
+        let reg = self.argument_at(off as u32, size).map_err(|mut fault| {
+            let (line, errno) = ctx_access_line(off, size);
+            fault.errno = errno;
+            fault.and(line)
+        })?;
+        if reg.is_pointer() && access.sign_extend {
+            return Err(invalid_ctx_access(off, size));
+        }
+        Ok(self.with_null_id(reg, access))
+    }
+
+    fn ctx_value(&mut self, value: CtxValue, off: i32, access: &Access) -> Rule<Reg> {
+        let or_null = |or_null| {
+            if or_null {
+                Flags::MAYBE_NULL
+            } else {
+                Flags::NONE
+            }
+        };
+        let reg = match value {
+            CtxValue::Scalar
+                if self.program_kind() == P::RawTracepointWritable
+                    && off == 0
+                    && access.size == 8 =>
+            {
+                Reg::pointer(Kind::TpBuffer, Flags::NONE)
+            }
+            CtxValue::Scalar => return Ok(Reg::UNKNOWN),
+            CtxValue::Packet => Reg::pointer(Kind::Packet, Flags::NONE).to(Detail::Range(0)),
+            CtxValue::PacketMeta => {
+                Reg::pointer(Kind::PacketMeta, Flags::NONE).to(Detail::Range(0))
+            }
+            CtxValue::PacketEnd => Reg::pointer(Kind::PacketEnd, Flags::NONE),
+            CtxValue::Socket { or_null: null } => Reg::pointer(Kind::Socket, or_null(null)),
+            CtxValue::SockCommon { or_null: null } => Reg::pointer(Kind::SockCommon, or_null(null)),
+            CtxValue::FlowKeys => Reg::pointer(Kind::FlowKeys, Flags::NONE),
+            CtxValue::Btf { of, or_null: null } => {
+                let id = self
+                    .input
+                    .btf(BtfIdx::KERNEL)
+                    .and_then(|btf| btf.find(BtfKind::Struct, of))
+                    .ok_or_else(|| invalid_ctx_access(off, access.size))?;
+                Reg::pointer(Kind::BtfId, or_null(null).with(Flags::TRUSTED)).to(Detail::Btf {
+                    btf: BtfIdx::KERNEL,
+                    id: id.0,
+                })
+            }
+        };
+        Ok(self.with_null_id(reg, access))
+    }
+
+    /// A nullable pointer gets an identity, so that a check of one copy is known of all.
+    fn with_null_id(&mut self, reg: Reg, access: &Access) -> Reg {
+        if !reg.maybe_null() || access.write || access.value.is_none() {
+            return reg;
+        }
+        let id = self.new_id();
+        Reg { id, ..reg }
+    }
+}
+
+fn ctx_access_line(off: i32, size: u32) -> (String, i32) {
+    (
+        format!("invalid bpf_context access off={off} size={size}"),
+        super::EACCES,
+    )
+}
+
+/// No such field, or not in that way.
+#[cold]
+pub(crate) fn invalid_ctx_access(off: i32, size: u32) -> Box<Fault> {
+    denied("verifier-context-access", ctx_access_line(off, size).0)
+}
