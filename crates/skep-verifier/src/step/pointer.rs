@@ -82,6 +82,7 @@ impl Verifier<'_> {
         }
         check_sane_offset(off, ptr)?;
         check_sane_offset(ptr, ptr)?;
+        let masking = self.sanitize_pointer_before(insn, ptr, off)?;
         let mut new = *ptr;
         let fixed = match operation {
             op::ADD => i64::from(ptr.off) + by.smin,
@@ -140,7 +141,8 @@ impl Verifier<'_> {
         check_sane_offset(&new, ptr)?;
         new.num.sync();
         self.set_reg(dst, new);
-        self.check_reachable(dst, &new)
+        self.check_reachable(dst, &new)?;
+        self.sanitize_pointer_after(insn, off, masking)
     }
 
     /// Without privileges the result must point into its object, so that it can be masked when speculation goes wrong.
