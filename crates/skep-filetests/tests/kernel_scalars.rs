@@ -12,6 +12,7 @@ use skep_linux::attr::Attr;
 use skep_linux::syscall::{Command, Kernel, Syscall};
 use skep_spec::insn::{Endian, Insn, class};
 use skep_verifier::state::scalar::Scalar;
+use skep_verifier::state::scalar::rules::Rules;
 use skep_verifier::state::tnum::Tnum;
 use skep_verifier::step::alu_scalar::{AluOp, alu, fork};
 use skep_verifier::step::refine::{Cond, branch_taken, refine, refine_self};
@@ -78,7 +79,7 @@ fn number_near(random: &mut Random, scalar: &Scalar) -> u64 {
 }
 
 /// A program and where each jump of it goes when taken: to a way out of its own.
-fn program(random: &mut Random) -> Vec<Insn> {
+fn program(rules: Rules, random: &mut Random) -> Vec<Insn> {
     let mut code = Vec::new();
     let mut regs = [Scalar::UNKNOWN; 11];
     for reg in [6, 7, 8, 9] {
@@ -100,7 +101,7 @@ fn program(random: &mut Random) -> Vec<Insn> {
         }
         let wide = random.of(&[class::ALU, class::ALU64]);
         let with = |code: &mut Vec<Insn>, regs: &mut Regs, insn: Insn| {
-            step(regs, insn);
+            step(rules, regs, insn);
             code.push(insn);
         };
         match random.below(16) {
@@ -192,7 +193,7 @@ fn program(random: &mut Random) -> Vec<Insn> {
                         jumps.push(code.len());
                         code.push(jump);
                         if taken.is_none() {
-                            let (a, b, _) = side(jump, false, a, b);
+                            let (a, b, _) = side(rules, jump, false, a, b);
                             regs[usize::from(dst)] = a;
                             if jump.code & 8 != 0 {
                                 regs[usize::from(jump.src)] = b;
@@ -232,7 +233,13 @@ fn operands(regs: &Regs, insn: Insn) -> (Scalar, Scalar) {
 }
 
 /// Both operands on one side of a jump, and what is to be said of contradictions.
-fn side(jump: Insn, taken: bool, mut a: Scalar, mut b: Scalar) -> (Scalar, Scalar, Vec<String>) {
+fn side(
+    rules: Rules,
+    jump: Insn,
+    taken: bool,
+    mut a: Scalar,
+    mut b: Scalar,
+) -> (Scalar, Scalar, Vec<String>) {
     let mut lines = Vec::new();
     let mut settle = |scalar: &mut Scalar, number: u8| {
         if let Some(line) = scalar.violation_line(&format!("{taken}_reg{number}")) {
@@ -241,19 +248,19 @@ fn side(jump: Insn, taken: bool, mut a: Scalar, mut b: Scalar) -> (Scalar, Scala
         }
     };
     if jump.code & 8 != 0 && jump.dst == jump.src {
-        refine_self(condition(jump), is32(jump), taken, &mut a);
+        refine_self(rules, condition(jump), is32(jump), taken, &mut a);
         settle(&mut a, 1);
         settle(&mut a, 2);
         b = a;
     } else {
-        refine(condition(jump), is32(jump), taken, &mut a, &mut b);
+        refine(rules, condition(jump), is32(jump), taken, &mut a, &mut b);
         settle(&mut a, 1);
         settle(&mut b, 2);
     }
     (a, b, lines)
 }
 
-fn step(regs: &mut Regs, insn: Insn) {
+fn step(rules: Rules, regs: &mut Regs, insn: Insn) {
     if insn.code == 0x85 {
         regs[0] = Scalar::UNKNOWN;
         return;
@@ -263,7 +270,7 @@ fn step(regs: &mut Regs, insn: Insn) {
     }
     let (op, width) = AluOp::decode(insn).expect("arithmetic");
     let (dst, src) = operands(regs, insn);
-    regs[usize::from(insn.dst)] = alu(op, width, &dst, &src);
+    regs[usize::from(insn.dst)] = alu(rules, op, width, &dst, &src);
 }
 
 /// Loads the program with a log of every instruction; the log, unless the kernel refuses the call itself.
@@ -399,7 +406,7 @@ impl Outcome {
     }
 }
 
-fn compare(insns: &[Insn], log: &str, outcome: &mut Outcome) {
+fn compare(rules: Rules, insns: &[Insn], log: &str, outcome: &mut Outcome) {
     let mut regs = [Scalar::UNKNOWN; 11];
     // Where a jump was seen: its operands, to be refined again for the side that is walked later.
     let mut pending: Vec<Option<(Scalar, Scalar)>> = vec![None; insns.len()];
@@ -423,7 +430,7 @@ fn compare(insns: &[Insn], log: &str, outcome: &mut Outcome) {
                 continue;
             };
             let (ours_a, ours_b) = if matches!(insn.code & class::MASK, class::JMP | class::JMP32) {
-                let (a, b, _) = side(insn, true, a, b);
+                let (a, b, _) = side(rules, insn, true, a, b);
                 (a, b)
             } else {
                 // The other path of a fork.
@@ -482,10 +489,10 @@ fn compare(insns: &[Insn], log: &str, outcome: &mut Outcome) {
         match insn.code & class::MASK {
             class::ALU | class::ALU64 => {
                 let (op, width) = AluOp::decode(insn).expect("arithmetic");
-                let mut ours = alu(op, width, &a, &b);
-                if let Some((zero, ones)) = fork(op, &a, &b) {
+                let mut ours = alu(rules, op, width, &a, &b);
+                if let Some((zero, ones)) = fork(rules, op, &a, &b) {
                     pending[at] = Some((zero, b));
-                    ours = alu(op, width, &ones, &b);
+                    ours = alu(rules, op, width, &ones, &b);
                 }
                 // No state is printed where the next instruction made the kernel trace back first.
                 regs[usize::from(insn.dst)] = ours;
@@ -505,8 +512,8 @@ fn compare(insns: &[Insn], log: &str, outcome: &mut Outcome) {
                     None => {
                         pending[at] = Some((a, b));
                         expected_next = Some((at + 1, what));
-                        let (ours_a, ours_b, crossed) = side(insn, false, a, b);
-                        outcome.crossed.1.extend(side(insn, true, a, b).2);
+                        let (ours_a, ours_b, crossed) = side(rules, insn, false, a, b);
+                        outcome.crossed.1.extend(side(rules, insn, true, a, b).2);
                         outcome.crossed.1.extend(crossed);
                         regs[usize::from(insn.dst)] = ours_a;
                         if insn.code & 8 != 0 {
@@ -554,17 +561,23 @@ fn scalars_are_known_as_the_kernel_knows_them() {
         return;
     }
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    if !release.starts_with("6.18.") {
-        eprintln!("skipped: these are the rules of Linux 6.18, this is {release}");
-        return;
-    }
+    let stable = release.split(['-', '+', '\n']).next().unwrap_or_default();
+    let rules = match stable {
+        "6.18.15" => Rules::V6_18,
+        // The rules of 7.0 came to it with the stable updates.
+        "6.18.44" => Rules::V7_0,
+        _ => {
+            eprintln!("skipped: rules were measured on 6.18.15 and 6.18.44, this is {release}");
+            return;
+        }
+    };
     let wanted = setting("SKEP_SCALAR_PROGRAMS", 300);
     let mut random = Random(setting("SKEP_SCALAR_SEED", 0x5ca1_ab1e));
     let mut outcome = Outcome::default();
     for _ in 0..wanted {
-        let insns = program(&mut random);
+        let insns = program(rules, &mut random);
         let log = log_of(&insns).unwrap_or_else(|error| panic!("the kernel refuses: {error}"));
-        compare(&insns, &log, &mut outcome);
+        compare(rules, &insns, &log, &mut outcome);
         if outcome.differences.len() > 20 {
             break;
         }

@@ -5,6 +5,7 @@
 //! Shapes of arithmetic that kernels once got wrong stand at the end, by the number of the report.
 
 use skep_verifier::state::scalar::Scalar;
+use skep_verifier::state::scalar::rules::Rules;
 use skep_verifier::state::tnum::Tnum;
 use skep_verifier::step::alu_scalar::{AluOp, Width, alu, fork};
 use skep_verifier::step::refine::{Cond, branch_taken, refine, refine_self};
@@ -99,13 +100,16 @@ fn machine(op: AluOp, width: Width, a: u64, b: u64) -> u64 {
 }
 
 /// Checks everything that can be done with two sets of which some members are known.
-fn check(a: &Scalar, in_a: &[u64], b: &Scalar, in_b: &[u64]) {
+fn check(rules: Rules, a: &Scalar, in_a: &[u64], b: &Scalar, in_b: &[u64]) {
     for op in OPS {
         for width in [Width::W32, Width::W64] {
-            let result = alu(op, width, a, b);
-            let forked = fork(op, a, b).map(|(zero, ones)| {
+            let result = alu(rules, op, width, a, b);
+            let forked = fork(rules, op, a, b).map(|(zero, ones)| {
                 // Both paths together.
-                (alu(op, width, &zero, b), alu(op, width, &ones, b))
+                (
+                    alu(rules, op, width, &zero, b),
+                    alu(rules, op, width, &ones, b),
+                )
             });
             for &x in in_a {
                 for &y in in_b {
@@ -126,7 +130,7 @@ fn check(a: &Scalar, in_a: &[u64], b: &Scalar, in_b: &[u64]) {
             let known = branch_taken(a, b, cond, is32);
             let sides = [true, false].map(|taken| {
                 let (mut x, mut y) = (*a, *b);
-                refine(cond, is32, taken, &mut x, &mut y);
+                refine(rules, cond, is32, taken, &mut x, &mut y);
                 (x, y)
             });
             for &x in in_a {
@@ -147,7 +151,7 @@ fn check(a: &Scalar, in_a: &[u64], b: &Scalar, in_b: &[u64]) {
     }
 }
 
-fn check_alone(a: &Scalar, in_a: &[u64]) {
+fn check_alone(rules: Rules, a: &Scalar, in_a: &[u64]) {
     let unary = [
         AluOp::Cut(2),
         AluOp::Cut(4),
@@ -159,11 +163,11 @@ fn check_alone(a: &Scalar, in_a: &[u64]) {
     for &x in in_a {
         for op in unary {
             assert!(
-                alu(op, Width::W64, a, a).contains(machine64(op, x, x)),
+                alu(rules, op, Width::W64, a, a).contains(machine64(op, x, x)),
                 "{op:?} {x:#x} of {a}"
             );
         }
-        assert!(alu(AluOp::Movsx(4), Width::W64, a, a).contains(x as i32 as u64));
+        assert!(alu(rules, AluOp::Movsx(4), Width::W64, a, a).contains(x as i32 as u64));
         assert!(a.zext32().contains(u64::from(x as u32)));
         for bytes in [1u8, 2, 4, 8] {
             let keep = u64::MAX >> (64 - 8 * u32::from(bytes));
@@ -178,12 +182,14 @@ fn check_alone(a: &Scalar, in_a: &[u64]) {
         for cond in CONDS {
             for is32 in [false, true] {
                 let mut refined = *a;
-                refine_self(cond, is32, cond.holds(x, x, is32), &mut refined);
+                refine_self(rules, cond, is32, cond.holds(x, x, is32), &mut refined);
                 assert!(refined.contains(x), "{cond:?} is32={is32}: {x:#x} of {a}");
             }
         }
     }
 }
+
+const ALL: [Rules; 2] = [Rules::V6_18, Rules::V7_0];
 
 /// Where 32 or 64 bits wrap, or a sign changes.
 const EDGES: [u64; 7] = [
@@ -214,7 +220,9 @@ fn small_ranges_at_all_edges() {
                     for &member in &members {
                         assert!(scalar.contains(member), "{member:#x} {scalar}");
                     }
-                    check_alone(&scalar, &members);
+                    for rules in ALL {
+                        check_alone(rules, &scalar, &members);
+                    }
                     if sets.last().is_none_or(|(last, _)| *last != scalar) {
                         sets.push((scalar, members.clone()));
                     }
@@ -224,7 +232,9 @@ fn small_ranges_at_all_edges() {
     }
     for (a, in_a) in sets.iter().step_by(3) {
         for (b, in_b) in &sets {
-            check(a, in_a, b, in_b);
+            for rules in ALL {
+                check(rules, a, in_a, b, in_b);
+            }
         }
     }
 }
@@ -286,7 +296,8 @@ impl Random {
         scalar.s32_min = scalar.s32_min.saturating_sub_unsigned(slack(self) as u32);
         scalar.s32_max = scalar.s32_max.saturating_add_unsigned(slack(self) as u32);
         if self.below(4) > 0 {
-            scalar.sync();
+            let rules = ALL[self.below(2) as usize];
+            scalar.sync_by(rules);
         }
         scalar
     }
@@ -315,8 +326,9 @@ fn random_sets() {
         }
         let (a, b) = (random.around(&in_a), random.around(&in_b));
         assert!(in_a.iter().all(|&x| a.contains(x)), "{in_a:x?} {a}");
-        check(&a, &in_a, &b, &in_b);
-        check_alone(&a, &in_a);
+        let rules = ALL[round as usize % 2];
+        check(rules, &a, &in_a, &b, &in_b);
+        check_alone(rules, &a, &in_a);
         // What holds for a set holds for any in it.
         if b.covers(&a) {
             assert!(in_a.iter().all(|&x| b.contains(x)));
@@ -325,13 +337,16 @@ fn random_sets() {
     }
 }
 
+/// The shapes are the same under all rules.
+const RULES: Rules = Rules::V6_18;
+
 fn number(imm: i32) -> Scalar {
     Scalar::constant(i64::from(imm) as u64)
 }
 
 #[test]
 fn cve_2017_16995_moves_of_32_bits_do_not_extend_the_sign() {
-    let moved = alu(AluOp::Mov, Width::W32, &Scalar::UNKNOWN, &number(-1));
+    let moved = alu(RULES, AluOp::Mov, Width::W32, &Scalar::UNKNOWN, &number(-1));
     assert_eq!(moved.as_const(), Some(0xffff_ffff));
     assert_eq!(
         branch_taken(&moved, &number(-1), Cond::Ne, false),
@@ -341,30 +356,30 @@ fn cve_2017_16995_moves_of_32_bits_do_not_extend_the_sign() {
 
 #[test]
 fn cve_2018_18445_right_shifts_of_32_bits_see_32_bits() {
-    let two = alu(AluOp::Lsh, Width::W64, &number(1), &number(33));
-    let shifted = alu(AluOp::Rsh, Width::W32, &two, &number(31));
+    let two = alu(RULES, AluOp::Lsh, Width::W64, &number(1), &number(33));
+    let shifted = alu(RULES, AluOp::Rsh, Width::W32, &two, &number(31));
     assert_eq!(shifted.as_const(), Some(0));
     let range = Scalar::unsigned_range(1 << 33, (1 << 33) + (1 << 31));
-    let shifted = alu(AluOp::Rsh, Width::W32, &range, &number(31));
+    let shifted = alu(RULES, AluOp::Rsh, Width::W32, &range, &number(31));
     assert!(shifted.contains(0) && shifted.contains(1));
 }
 
 #[test]
 fn cve_2020_8835_jumps_of_32_bits_say_nothing_of_the_upper_half() {
     let mut wide = Scalar::unsigned_range(1, (1 << 32) + 1);
-    refine(Cond::Ne, true, false, &mut wide, &mut number(1));
+    refine(RULES, Cond::Ne, true, false, &mut wide, &mut number(1));
     assert!(wide.contains(1) && wide.contains((1 << 32) + 1));
-    let masked = alu(AluOp::And, Width::W64, &wide, &number(2));
+    let masked = alu(RULES, AluOp::And, Width::W64, &wide, &number(2));
     assert!(masked.contains(0));
     let mut some = Scalar::UNKNOWN;
-    refine(Cond::Ge, true, false, &mut some, &mut number(1));
+    refine(RULES, Cond::Ge, true, false, &mut some, &mut number(1));
     assert!(some.contains(0x5_0000_0000));
 }
 
 #[test]
 fn cve_2020_27194_or_of_32_bits_takes_bounds_of_32_bits() {
     let range = Scalar::unsigned_range(1, 0x6_0000_0000);
-    let result = alu(AluOp::Or, Width::W32, &range, &number(0));
+    let result = alu(RULES, AluOp::Or, Width::W32, &range, &number(0));
     assert!(result.contains(0) && result.contains(1) && result.contains(0xffff_ffff));
 }
 
@@ -377,9 +392,9 @@ fn cve_2021_3490_known_low_halves_give_known_low_halves() {
         (AluOp::Or, 0xffff_ffff),
         (AluOp::Xor, 0xffff_ffff),
     ] {
-        let narrow = alu(op, Width::W32, &a, &b);
+        let narrow = alu(RULES, op, Width::W32, &a, &b);
         assert_eq!(narrow, Scalar::constant(low));
-        let wide = alu(op, Width::W64, &a, &b);
+        let wide = alu(RULES, op, Width::W64, &a, &b);
         assert!(wide.consistent());
         assert_eq!(wide.subreg_const(), Some(low as u32));
         assert_eq!((wide.u32_min, wide.u32_max), (low as u32, low as u32));
@@ -393,6 +408,7 @@ fn cve_2021_31440_bounds_of_64_bits_bound_32_bits_together_or_not() {
     assert_eq!((range.u32_min, range.u32_max), (0, u32::MAX));
     let mut low = Scalar::UNKNOWN;
     refine(
+        RULES,
         Cond::Gt,
         false,
         false,
@@ -406,7 +422,7 @@ fn cve_2021_31440_bounds_of_64_bits_bound_32_bits_together_or_not() {
 fn cve_2021_3444_division_by_zero_of_32_bits() {
     let dst = Scalar::constant(0xffff_ffff_ffff_ffff);
     for op in [AluOp::Div, AluOp::Sdiv, AluOp::Mod, AluOp::Smod] {
-        let result = alu(op, Width::W32, &dst, &Scalar::unsigned_range(0, 1));
+        let result = alu(RULES, op, Width::W32, &dst, &Scalar::unsigned_range(0, 1));
         assert!(result.contains(0) && result.contains(0xffff_ffff) && result.contains(u64::MAX));
     }
 }
@@ -418,7 +434,13 @@ fn cve_2024_41003_a_register_compared_with_itself() {
         for is32 in [false, true] {
             for member in [0, 1] {
                 let mut refined = scalar;
-                refine_self(cond, is32, cond.holds(member, member, is32), &mut refined);
+                refine_self(
+                    RULES,
+                    cond,
+                    is32,
+                    cond.holds(member, member, is32),
+                    &mut refined,
+                );
                 assert!(refined.contains(member), "{cond:?} {is32}");
             }
         }

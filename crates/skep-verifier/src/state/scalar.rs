@@ -7,11 +7,13 @@ use super::tnum::Tnum;
 
 mod deduce;
 pub(crate) mod range;
+pub mod rules;
 #[cfg(test)]
 mod tests;
 pub mod text;
 
 use range::{Range32, Range64};
+use rules::Rules;
 
 /// A set of 64-bit numbers: those that satisfy every part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -237,6 +239,11 @@ impl Scalar {
     #[inline]
     #[must_use]
     pub fn zext32(&self) -> Scalar {
+        self.zext32_by(Rules::V6_18)
+    }
+
+    #[inline]
+    pub(crate) fn zext32_by(&self, rules: Rules) -> Scalar {
         let low = self.range32();
         let mut wide = Range64 {
             umin: low.umin as u64,
@@ -248,13 +255,17 @@ impl Scalar {
             (wide.smin, wide.smax) = (low.smin as i64, low.smax as i64);
         }
         let mut scalar = Scalar::from_parts(self.bits.subreg(), wide, low);
-        scalar.sync();
+        scalar.sync_by(rules);
         scalar
     }
 
     /// The lowest `bytes` bytes, zero-extended: what a narrow load leaves.
     #[must_use]
     pub fn truncate(&self, bytes: u8) -> Scalar {
+        self.truncate_by(Rules::V6_18, bytes)
+    }
+
+    pub(crate) fn truncate_by(&self, rules: Rules, bytes: u8) -> Scalar {
         if bytes >= 8 {
             return *self;
         }
@@ -276,7 +287,7 @@ impl Scalar {
             smax: umax as i64,
         };
         let mut scalar = Scalar::from_parts(self.bits.cast(bytes), wide, low);
-        scalar.sync();
+        scalar.sync_by(rules);
         scalar
     }
 
@@ -319,9 +330,13 @@ impl Scalar {
     /// The lowest `bytes` bytes (1 or 2), sign-extended to 32 bits and from there zero-extended.
     #[must_use]
     pub fn sext32(&self, bytes: u8) -> Scalar {
+        self.sext32_by(Rules::V6_18, bytes)
+    }
+
+    pub(crate) fn sext32_by(&self, rules: Rules, bytes: u8) -> Scalar {
         let bits = 8 * u32::from(bytes);
         if bits == 0 || bits >= 32 {
-            return self.zext32();
+            return self.zext32_by(rules);
         }
         let extend = |number: u32| ((number << (32 - bits)) as i32) >> (32 - bits);
         if let Some(number) = self.as_const() {
@@ -351,7 +366,7 @@ impl Scalar {
                     },
                 )
             };
-        Scalar::from_parts(bits, Range64::FULL, low).zext32()
+        Scalar::from_parts(bits, Range64::FULL, low).zext32_by(rules)
     }
 }
 

@@ -7,8 +7,9 @@ use skep_spec::insn::{Insn, alu as op, class};
 use crate::fault::{Fault, Rule};
 use crate::state::reg::{Flags, Kind, LINKED_ADD, Reg};
 use crate::state::scalar::Scalar;
+use crate::state::scalar::rules::Rules;
 use crate::step::Use;
-use crate::step::alu_scalar::{AluOp, alu};
+use crate::step::alu_scalar::{AluOp, alu, fork};
 use crate::structure::{self, Verdict};
 use crate::verifier::Verifier;
 
@@ -82,7 +83,7 @@ impl Verifier<'_> {
             self.set_reg(insn.dst, Reg::UNKNOWN);
             return Ok(());
         }
-        let num = compute(insn, &dst.num, &Scalar::constant(0));
+        let num = compute(self.scalar_rules(), insn, &dst.num, &Scalar::constant(0));
         self.set_reg(
             insn.dst,
             Reg {
@@ -128,7 +129,12 @@ impl Verifier<'_> {
             return Err(Fault::new(EACCES, "verifier-partial-pointer", line));
         }
         if src.kind != Kind::Scalar {
-            let num = compute(Insn { off: 0, ..insn }, &Scalar::UNKNOWN, &Scalar::UNKNOWN);
+            let num = compute(
+                self.scalar_rules(),
+                Insn { off: 0, ..insn },
+                &Scalar::UNKNOWN,
+                &Scalar::UNKNOWN,
+            );
             self.set_reg(insn.dst, Reg::scalar(num));
             return self.check_invariants(insn.dst, "alu");
         }
@@ -141,7 +147,7 @@ impl Verifier<'_> {
             self.link_before_move(insn.src);
         }
         let src = *self.reg(insn.src);
-        let num = compute(insn, &src.num, &src.num);
+        let num = compute(self.scalar_rules(), insn, &src.num, &src.num);
         let mut dst = Reg { num, ..src };
         if !unchanged {
             dst.id = 0;
@@ -234,7 +240,17 @@ impl Verifier<'_> {
         } else {
             Scalar::constant(u64::from(insn.imm as u32))
         };
-        let num = compute(insn, &dst.num, &operand);
+        let rules = self.scalar_rules();
+        let mut before = dst.num;
+        if let Some((op, _)) = AluOp::decode(insn)
+            && let Some((zero, ones)) = fork(rules, op, &before, &operand)
+        {
+            // The other path does this instruction again.
+            let at = self.insn_idx;
+            self.push_branch(at, at, false)?.frame_mut().regs[usize::from(insn.dst)].num = zero;
+            before = ones;
+        }
+        let num = compute(rules, insn, &before, &operand);
         let mut new = Reg { num, ..dst };
         self.relink(insn, wide, &src, &mut new);
         self.set_reg(insn.dst, new);
@@ -258,46 +274,49 @@ impl Verifier<'_> {
         }
     }
 
-    /// A number's bounds must not contradict each other; if they do, nothing is known of it.
+    /// What this kernel deduces about numbers.
+    #[inline]
+    pub fn scalar_rules(&self) -> Rules {
+        Rules::of(self.input.profile.version)
+    }
+
+    /// A number's bounds must not contradict each other; if they do, only its bits are known.
     pub fn check_invariants(&mut self, number: u8, place: &str) -> Rule {
-        let reg = *self.reg(number);
-        if reg.num.consistent() {
+        let mut num = self.reg(number).num;
+        if num.consistent() {
             return Ok(());
         }
-        self.contradiction(&reg, place)?;
-        self.reg_mut(number).num = Scalar::UNKNOWN;
+        self.settle(&mut num, place)?;
+        self.reg_mut(number).num = num;
         Ok(())
     }
 
-    /// Refuses the contradiction where the program's flags ask for it.
+    /// Takes back the bounds of a number where they contradict each other, or refuses it where the program's flags ask
+    /// for that.
+    #[inline]
+    pub(crate) fn settle(&mut self, num: &mut Scalar, place: &str) -> Rule {
+        if num.consistent() {
+            return Ok(());
+        }
+        self.contradiction(num, place)
+    }
+
     #[cold]
-    pub(crate) fn contradiction(&mut self, reg: &Reg, place: &str) -> Rule {
-        let num = &reg.num;
-        let line = format!(
-            "REG INVARIANTS VIOLATION ({place}): {} u64=[{:#x}, {:#x}] s64=[{:#x}, {:#x}] u32=[{:#x}, {:#x}] s32=[{:#x}, {:#x}] var_off={}",
-            num.violation().unwrap_or("range bounds violation"),
-            num.umin,
-            num.umax,
-            num.smin,
-            num.smax,
-            num.u32_min,
-            num.u32_max,
-            num.s32_min,
-            num.s32_max,
-            num.bits
-        );
+    fn contradiction(&mut self, num: &mut Scalar, place: &str) -> Rule {
+        let line = num.violation_line(place).unwrap_or_default();
         if self.allow.test_reg_invariants {
             return Err(Fault::new(14, "verifier-bounds-contradiction", line));
         }
         self.log.line(format_args!("{line}"));
+        num.forget_bounds();
         Ok(())
     }
 }
 
 /// What the instruction makes of these numbers.
-fn compute(insn: Insn, dst: &Scalar, src: &Scalar) -> Scalar {
+fn compute(rules: Rules, insn: Insn, dst: &Scalar, src: &Scalar) -> Scalar {
     match AluOp::decode(insn) {
-        Some((op, width)) => alu(op, width, dst, src),
+        Some((op, width)) => alu(rules, op, width, dst, src),
         None => Scalar::UNKNOWN,
     }
 }

@@ -7,6 +7,7 @@ use skep_spec::insn::{Insn, alu, class, source};
 
 use crate::state::scalar::Scalar;
 use crate::state::scalar::range::{Range32, Range64};
+use crate::state::scalar::rules::Rules;
 use crate::state::tnum::Tnum;
 
 mod bounds;
@@ -102,8 +103,8 @@ impl AluOp {
 /// `and` or `or` with a constant is a choice between two constants, and the bounds of both together would hide it.
 #[inline]
 #[must_use]
-pub fn fork(op: AluOp, dst: &Scalar, src: &Scalar) -> Option<(Scalar, Scalar)> {
-    if !matches!(op, AluOp::And | AluOp::Or) || !src.is_const() {
+pub fn fork(rules: Rules, op: AluOp, dst: &Scalar, src: &Scalar) -> Option<(Scalar, Scalar)> {
+    if !rules.fork_signs || !matches!(op, AluOp::And | AluOp::Or) || !src.is_const() {
         return None;
     }
     if (dst.smin, dst.smax) == (-1, 0) {
@@ -119,20 +120,28 @@ pub fn fork(op: AluOp, dst: &Scalar, src: &Scalar) -> Option<(Scalar, Scalar)> {
 /// swaps ignore `src`.
 #[inline]
 #[must_use]
-pub fn alu(op: AluOp, width: Width, dst: &Scalar, src: &Scalar) -> Scalar {
+pub fn alu(rules: Rules, op: AluOp, width: Width, dst: &Scalar, src: &Scalar) -> Scalar {
     match (op, width) {
         (AluOp::Mov, Width::W64) => *src,
-        (AluOp::Mov, Width::W32) => src.zext32(),
+        (AluOp::Mov, Width::W32) => src.zext32_by(rules),
         (AluOp::Movsx(bytes), Width::W64) => src.sext(bytes),
-        (AluOp::Movsx(bytes), Width::W32) => src.sext32(bytes),
-        (AluOp::Cut(bytes), _) => dst.truncate(bytes),
-        (AluOp::Swap(bytes), _) => Scalar::from_bits(dst.bits.swap_bytes(bytes)),
-        (AluOp::Neg, _) => binary(AluOp::Sub, width, &Scalar::constant(0), dst),
-        _ => binary(op, width, dst, src),
+        (AluOp::Movsx(bytes), Width::W32) => src.sext32_by(rules, bytes),
+        (AluOp::Cut(_) | AluOp::Swap(_), _) if !rules.byte_order => Scalar::UNKNOWN,
+        (AluOp::Cut(bytes), _) => dst.truncate_by(rules, bytes),
+        (AluOp::Swap(bytes), _) => {
+            let mut swapped = Scalar {
+                bits: dst.bits.swap_bytes(bytes),
+                ..Scalar::UNKNOWN
+            };
+            swapped.sync_by(rules);
+            swapped
+        }
+        (AluOp::Neg, _) => binary(rules, AluOp::Sub, width, &Scalar::constant(0), dst),
+        _ => binary(rules, op, width, dst, src),
     }
 }
 
-fn binary(op: AluOp, width: Width, dst: &Scalar, src: &Scalar) -> Scalar {
+fn binary(rules: Rules, op: AluOp, width: Width, dst: &Scalar, src: &Scalar) -> Scalar {
     let shift = match op {
         AluOp::Lsh | AluOp::Rsh | AluOp::Arsh => match shift_count(width, src) {
             Some(shift) => shift,
@@ -147,16 +156,16 @@ fn binary(op: AluOp, width: Width, dst: &Scalar, src: &Scalar) -> Scalar {
     match width {
         Width::W32 => {
             let (bits, low) = low_half(op, dst, src, shift, true);
-            Scalar::from_parts(bits, Range64::FULL, low).zext32()
+            Scalar::from_parts(bits, Range64::FULL, low).zext32_by(rules)
         }
         Width::W64 => {
-            let (bits, wide) = whole(op, dst, src, shift);
+            let (bits, wide) = whole(rules, op, dst, src, shift);
             let (_, low) = low_half(op, dst, src, shift, false);
             let mut result = Scalar::from_parts(bits, wide, low);
             if matches!(op, AluOp::Lsh | AluOp::Rsh | AluOp::Arsh) {
-                result.bounds_from_bits();
+                result.bounds_from_bits(rules);
             }
-            result.sync();
+            result.sync_by(rules);
             result
         }
     }
@@ -193,7 +202,7 @@ fn compute(op: AluOp, width: Width, left: u64, right: u64, shift: u8) -> u64 {
     }
 }
 
-fn whole(op: AluOp, dst: &Scalar, src: &Scalar, shift: u8) -> (Tnum, Range64) {
+fn whole(rules: Rules, op: AluOp, dst: &Scalar, src: &Scalar, shift: u8) -> (Tnum, Range64) {
     let (a, b) = (dst.range64(), src.range64());
     let (x, y) = (dst.bits, src.bits);
     match op {
@@ -216,8 +225,12 @@ fn whole(op: AluOp, dst: &Scalar, src: &Scalar, shift: u8) -> (Tnum, Range64) {
             let mut range = a.shl(shift);
             if shift == 32 {
                 // Nothing but the low half is left: its signed bounds stay bounds.
-                range.smin = i64::from(dst.s32_min) << 32;
-                range.smax = i64::from(dst.s32_max) << 32;
+                if dst.s32_min >= 0 || rules.negative_low_half {
+                    range.smin = i64::from(dst.s32_min) << 32;
+                }
+                if dst.s32_max >= 0 || rules.negative_low_half {
+                    range.smax = i64::from(dst.s32_max) << 32;
+                }
             }
             (x.lshift(shift), range)
         }

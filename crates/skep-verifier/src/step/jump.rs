@@ -8,7 +8,6 @@ use crate::fault::{Fault, Rule};
 use crate::state::State;
 use crate::state::held::HeldKind;
 use crate::state::reg::{AT_PKT_END, BEYOND_PKT_END, Detail, Flags, Kind, Reg};
-use crate::state::scalar::Scalar;
 use crate::step::alu_op::immediate;
 use crate::step::linked::{self, Linked};
 use crate::step::refine::{self, Cond, branch_taken};
@@ -150,20 +149,21 @@ impl Verifier<'_> {
             *src
         };
         let aliased = by_register && insn.dst == insn.src;
-        if dst.kind == Kind::Scalar && src.kind == Kind::Scalar && !aliased {
-            for taken in [false, true] {
-                let (mut a, mut b) = (dst.num, src.num);
-                refine::refine(cond, narrow, taken, &mut a, &mut b);
-                let place = if taken { "true_reg" } else { "false_reg" };
-                for (suffix, num, old) in [("1", &mut a, &dst), ("2", &mut b, &src)] {
-                    if !num.consistent() {
-                        self.contradiction(
-                            &Reg { num: *num, ..*old },
-                            &format!("{place}{suffix}"),
-                        )?;
-                        *num = Scalar::UNKNOWN;
-                    }
+        if dst.kind == Kind::Scalar && src.kind == Kind::Scalar {
+            let rules = self.scalar_rules();
+            let mut sides = [(true, dst, src), (false, dst, src)];
+            for (taken, a, b) in &mut sides {
+                if aliased {
+                    refine::refine_self(rules, cond, narrow, *taken, &mut a.num);
+                } else {
+                    refine::refine(rules, cond, narrow, *taken, &mut a.num, &mut b.num);
                 }
+            }
+            for (taken, mut a, mut b) in sides {
+                self.settle(&mut a.num, if taken { "true_reg1" } else { "false_reg1" })?;
+                let second = if aliased { &mut a.num } else { &mut b.num };
+                self.settle(second, if taken { "true_reg2" } else { "false_reg2" })?;
+                let (a, b) = (a.num, if aliased { a.num } else { b.num });
                 let state = self.side(taken);
                 let regs = &mut state.frame_mut().regs;
                 regs[usize::from(insn.dst)].num = a;
@@ -173,11 +173,11 @@ impl Verifier<'_> {
                 if links.len > 1 {
                     if by_register && src.id != 0 {
                         let known = state.frame().regs[usize::from(insn.src)];
-                        linked::sync(state, &known, &links);
+                        linked::sync(rules, state, &known, &links);
                     }
                     if dst.id != 0 {
                         let known = state.frame().regs[usize::from(insn.dst)];
-                        linked::sync(state, &known, &links);
+                        linked::sync(rules, state, &known, &links);
                     }
                 }
             }

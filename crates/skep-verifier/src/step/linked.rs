@@ -5,6 +5,7 @@
 use crate::state::State;
 use crate::state::reg::{Kind, LINKED_ADD, Reg};
 use crate::state::scalar::Scalar;
+use crate::state::scalar::rules::Rules;
 use crate::step::alu_scalar::{AluOp, Width, alu};
 use crate::verifier::Verifier;
 
@@ -85,7 +86,7 @@ pub fn collect(state: &mut State, id: u32, linked: &mut Linked) {
 }
 
 /// Gives every linked register what is known of `known`, one of them.
-pub fn sync(state: &mut State, known: &Reg, linked: &Linked) {
+pub fn sync(rules: Rules, state: &mut State, known: &Reg, linked: &Linked) {
     for place in linked.iter() {
         let frame = usize::from(place.frame);
         let number = usize::from(place.number);
@@ -104,6 +105,7 @@ pub fn sync(state: &mut State, known: &Reg, linked: &Linked) {
             let delta = i64::from(old.off) - i64::from(known.off);
             Reg {
                 num: alu(
+                    rules,
                     AluOp::Add,
                     Width::W64,
                     &known.num,

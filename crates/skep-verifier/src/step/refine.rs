@@ -6,6 +6,7 @@
 use skep_spec::insn::jmp;
 
 use crate::state::scalar::Scalar;
+use crate::state::scalar::rules::Rules;
 use crate::state::tnum::Tnum;
 
 /// The condition of a jump.
@@ -206,15 +207,15 @@ fn common_bit(a: &Scalar, b: &Scalar, is32: bool) -> Option<bool> {
 
 /// What the side of a jump teaches about its operands: the condition holds (`taken`) or does not.
 #[inline]
-pub fn refine(cond: Cond, is32: bool, taken: bool, a: &mut Scalar, b: &mut Scalar) {
+pub fn refine(rules: Rules, cond: Cond, is32: bool, taken: bool, a: &mut Scalar, b: &mut Scalar) {
     learn(cond, is32, taken, a, b);
-    a.sync();
-    b.sync();
+    a.sync_by(rules);
+    b.sync_by(rules);
 }
 
 /// The same where both operands are one register.
 #[inline]
-pub fn refine_self(cond: Cond, is32: bool, taken: bool, scalar: &mut Scalar) {
+pub fn refine_self(rules: Rules, cond: Cond, is32: bool, taken: bool, scalar: &mut Scalar) {
     let (mut a, mut b) = (*scalar, *scalar);
     learn(cond, is32, taken, &mut a, &mut b);
     let (mut wide, mut low) = (a.range64(), a.range32());
@@ -224,8 +225,8 @@ pub fn refine_self(cond: Cond, is32: bool, taken: bool, scalar: &mut Scalar) {
     low.meet_signed(b.s32_min, b.s32_max);
     *scalar = Scalar::from_parts(a.bits.intersect(b.bits), wide, low);
     // Once as either operand.
-    scalar.sync();
-    scalar.sync();
+    scalar.sync_by(rules);
+    scalar.sync_by(rules);
 }
 
 fn learn(cond: Cond, is32: bool, taken: bool, a: &mut Scalar, b: &mut Scalar) {

@@ -5,6 +5,7 @@
 //! more rounds some bounds would be tighter than the ones that it prints and prunes by.
 
 use super::range::{Range32, Range64};
+use super::rules::Rules;
 use super::{Scalar, Tnum};
 
 /// How often bounds deduce from each other.
@@ -48,33 +49,33 @@ impl Scalar {
 
     /// Lets the bits tell the bounds what they know.
     #[inline]
-    pub(crate) fn bounds_from_bits(&mut self) {
-        let mut parts = Parts {
-            bits: self.bits,
-            wide: self.range64(),
-            low: self.range32(),
-        };
+    pub(crate) fn bounds_from_bits(&mut self, rules: Rules) {
+        let mut parts = self.parts(rules);
         parts.bounds_from_bits();
         *self = Scalar::from_parts(parts.bits, parts.wide, parts.low);
     }
 
-    /// Lets every part tell the others what it knows.
+    /// Lets every part tell the others what it knows, by the rules of Linux 6.18.
     #[inline]
     pub fn sync(&mut self) {
+        self.sync_by(Rules::V6_18);
+    }
+
+    /// Lets every part tell the others what it knows.
+    #[inline]
+    pub fn sync_by(&mut self, rules: Rules) {
         if self.is_settled_const() || self.is_unknown() {
             return;
         }
-        let mut parts = Parts {
-            bits: self.bits,
-            wide: self.range64(),
-            low: self.range32(),
-        };
+        let mut parts = self.parts(rules);
         parts.bounds_from_bits();
         for _ in 0..ROUNDS {
             let before = (parts.wide, parts.low);
             parts.low_from_wide();
             parts.low.meet_signs();
-            parts.low.meet_one_sign();
+            if rules.one_sign_32 {
+                parts.low.meet_one_sign();
+            }
             parts.wide.meet_signs();
             parts.wide.meet_one_sign();
             parts.wide_from_low();
@@ -87,6 +88,16 @@ impl Scalar {
         parts.bounds_from_bits();
         *self = Scalar::from_parts(parts.bits, parts.wide, parts.low);
     }
+
+    #[inline]
+    const fn parts(&self, rules: Rules) -> Parts {
+        Parts {
+            bits: self.bits,
+            wide: self.range64(),
+            low: self.range32(),
+            rules,
+        }
+    }
 }
 
 /// The parts while they talk.
@@ -94,6 +105,7 @@ struct Parts {
     bits: Tnum,
     wide: Range64,
     low: Range32,
+    rules: Rules,
 }
 
 impl Parts {
@@ -102,7 +114,9 @@ impl Parts {
         self.wide.meet_bits(self.bits.value, self.bits.mask);
         self.low
             .meet_bits(self.bits.value as u32, self.bits.mask as u32);
-        self.single_number();
+        if self.rules.single_number {
+            self.single_number();
+        }
     }
 
     /// Where the bits allow one number within the bounds, it is that one.
@@ -190,7 +204,6 @@ impl Parts {
                 smin: i64::from(low.smin),
                 smax: i64::from(low.smax),
             };
-            self.bits = self.bits.intersect(Tnum::range(wide.umin, wide.umax));
         }
     }
 }
