@@ -119,6 +119,25 @@ impl Verifier<'_> {
         Ok(&mut self.explore.pending[last].state)
     }
 
+    /// Puts a path aside that has nothing to do with the current one.
+    pub fn push_fresh(&mut self, state: State, insn_idx: usize, prev_insn_idx: usize) -> Rule {
+        if self.explore.pending.len() >= PENDING_MAX {
+            return Err(Fault::new(
+                EFAULT,
+                "verifier-too-many-branches",
+                format!("The sequence of {} jumps is too complex.", PENDING_MAX + 1),
+            ));
+        }
+        self.explore.pending.push(Branch {
+            state,
+            insn_idx,
+            prev_insn_idx: Some(prev_insn_idx),
+            log_len: self.log.len(),
+            trail: self.trail.as_ref().map_or(0, |trail| trail.last),
+        });
+        Ok(())
+    }
+
     fn note(&mut self, deed: Deed, links: PackedLinks) {
         let previous = previous(self.prev_insn_idx);
         self.explore

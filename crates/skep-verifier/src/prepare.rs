@@ -17,7 +17,7 @@ use crate::cfg::stack::{self, FrameUse, Layout};
 use crate::cfg::{CallEffects, Cfg};
 use crate::check::kfunc::resolve::{Kfuncs, Special};
 use crate::fault::{Fault, Rule};
-use crate::input::{BtfIdx, Input};
+use crate::input::{BtfIdx, Input, MapId};
 use crate::structure::{self, Isa, Subprograms, Verdicts, func_info};
 use crate::verifier::{Subprog, Verifier};
 
@@ -70,12 +70,22 @@ impl Verifier<'_> {
         func_info::check(&subprograms, &starts, |number| {
             returns_scalar(input, number)
         })?;
+        let mut used: Vec<MapId> = Vec::new();
         structure::check_eager(insns, &isa, |at, insn, _| {
-            let names_map = matches!(insn.src, 1 | 2 | 5 | 6);
-            if names_map && input.maps.get(insn.imm as u32 as usize).is_none() {
+            if !matches!(insn.src, 1 | 2 | 5 | 6) {
+                return Ok(());
+            }
+            let map = MapId(insn.imm as u32);
+            if input.maps.get(map.0 as usize).is_none() {
                 let line = format!("fd {} is not pointing to valid bpf_map", insn.imm);
                 return Err(Fault::new(EBADF, "verifier-map-reference", line).at(at));
             }
+            if used.contains(&map) {
+                return Ok(());
+            }
+            self.check_map_program(map, &used)
+                .map_err(|fault| fault.at(at))?;
+            used.push(map);
             Ok(())
         })?;
         let kfuncs = &self.kfuncs;

@@ -3,7 +3,7 @@
 use skep_spec::map::MapType as M;
 use skep_spec::program::ProgramType as P;
 
-use crate::check::call::EINVAL;
+use crate::check::call::{E2BIG, EINVAL};
 use crate::fault::{Fault, Rule};
 use crate::input::MapId;
 use crate::record::FieldKind;
@@ -20,6 +20,15 @@ fn refuse(errno: i32, line: &str) -> Rule {
 impl Verifier<'_> {
     /// The map against the program; `earlier` are the maps that the program refers to before.
     pub fn check_map_program(&self, map: MapId, earlier: &[MapId]) -> Rule {
+        if earlier.len() >= skep_spec::limits::MAX_USED_MAPS {
+            return refuse(
+                E2BIG,
+                &format!(
+                    "The total number of maps per program has reached the limit of {}",
+                    skep_spec::limits::MAX_USED_MAPS
+                ),
+            );
+        }
         let place = &self.platform.place;
         let info = self.map(map);
         let record = self.map_record_ref(map);

@@ -149,6 +149,18 @@ impl Verifier<'_> {
         self.walk_back(leg, wanted).map(|_| ())
     }
 
+    /// The same for the number spilled in a stack slot of frame `frame`.
+    pub fn mark_stack_precise(&mut self, frame: usize, slot: usize) -> Rule {
+        if !self.allow.bpf || slot >= 64 || frame >= self.state.frames.len() {
+            return Ok(());
+        }
+        let mut wanted = Wanted::none();
+        wanted.frame = self.state.frames.len() - 1;
+        wanted.slots[frame] |= 1 << slot;
+        let leg = Leg::of(&self.state, self.insn_idx);
+        self.walk_back(leg, wanted).map(|_| ())
+    }
+
     /// What mattered in the stored state `old` matters at the end of `leg`, too. Says whether that was news.
     pub fn propagate_precision(&mut self, old: u32, leg: Leg) -> Rule<bool> {
         if !self.allow.bpf {

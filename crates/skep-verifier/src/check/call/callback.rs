@@ -60,16 +60,16 @@ impl Verifier<'_> {
         self.subprogs[subprog as usize].is_async_callback = true;
         let at = self.insn_idx;
         let start = self.subprogs[subprog as usize].start;
-        let state = self.push_branch(start, at, false)?;
-        let parent = state.parent;
-        *state = State {
-            parent,
-            in_sleepable: sleepable,
-            held: Rc::new(Held::default()),
-            frames: vec![Rc::new(callee)],
-            ..State::new(subprog)
-        };
-        Ok(())
+        self.push_fresh(
+            State {
+                in_sleepable: sleepable,
+                held: Rc::new(Held::default()),
+                frames: vec![Rc::new(callee)],
+                ..State::new(subprog)
+            },
+            start,
+            at,
+        )
     }
 
     /// `bpf_for_each_map_elem(map, callback(map, key, value, ctx), ctx, flags)`

@@ -10,6 +10,7 @@ use skep_spec::limits::MAX_CALL_FRAMES;
 
 use super::{E2BIG, EACCES, EFAULT, EINVAL};
 use crate::fault::{Fault, Rule};
+use crate::state::State;
 use crate::state::frame::Frame;
 use crate::state::reg::{Kind, Reg};
 use crate::step::Next;
@@ -63,6 +64,11 @@ impl Verifier<'_> {
         self.clear_caller_saved_regs();
         let start = self.subprogs[subprog].start;
         self.state.frames.push(Rc::new(callee));
+        if self.log.wanted() {
+            let callee = self.state.frames.len() - 1;
+            self.log_frame("caller:", callee - 1);
+            self.log_frame("callee:", callee);
+        }
         Ok(Next::Insn(start))
     }
 
@@ -131,6 +137,13 @@ impl Verifier<'_> {
         }
     }
 
+    /// One active function, for the log.
+    fn log_frame(&mut self, what: &str, frame: usize) {
+        let text = self.state_text(&self.state, frame, None);
+        self.log.line(format_args!("{what}"));
+        self.log.line(format_args!("{text}"));
+    }
+
     /// `exit` out of a called function, or out of a callback back to the call that made it.
     pub(super) fn prepare_func_exit(&mut self) -> Rule<Next> {
         let callee = self.frame();
@@ -169,9 +182,19 @@ impl Verifier<'_> {
             }
         }
         let next = if in_callback { callsite } else { callsite + 1 };
-        self.state.frames.pop();
+        let level = self.state.frames.len() - 1;
         if !in_callback {
-            self.set_reg(0, result);
+            self.state.frame_at_mut(level - 1).regs[0] = result;
+        }
+        if self.log.wanted() {
+            self.log_frame("returning from callee:", level);
+            self.log_frame(&format!("to caller at {next}:"), level - 1);
+        }
+        self.state.frames.pop();
+        if in_callback && let Some(previous) = self.previous_entry_of_return(callsite) {
+            let mut state = std::mem::replace(&mut self.state, State::new(0));
+            self.widen(previous, &mut state);
+            self.state = state;
         }
         Ok(Next::Insn(next))
     }

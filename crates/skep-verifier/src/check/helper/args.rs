@@ -324,6 +324,7 @@ impl Verifier<'_> {
         let Some(key) = found.reg.num.as_const() else {
             return Ok(None);
         };
+        self.mark_stack_precise(usize::from(reg.frame), slot)?;
         Ok(Some(key))
     }
 
