@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use skep::spec::profile::Profile;
 use skep::verifier::input::Input;
 
 mod annotations;
@@ -19,6 +18,7 @@ mod kernels;
 mod replay;
 mod report;
 mod returns;
+mod sample;
 mod subjects;
 mod table;
 mod work;
@@ -37,6 +37,7 @@ pub const USAGE: &str = "usage: cargo xtask oracle [OPTIONS]
   --objects DIR     folder of objects; may be given again; or SKEP_ORACLE_OBJECTS, separated by `:`
   --dumps DIR       dumps of the old suite's loads; or SKEP_TEST_VERIFIER
   --btf DIR         vmlinux-RELEASE.btf and config-RELEASE of the tables' kernels; or SKEP_ORACLE_BTF
+  --sample          instead of tables: the annotated selftests of Debian's kernel sources, compiled here; fails below a bar
   --times CSV       a table with the kernel's times on a machine like this
   --profile 6.18    rules of this release instead of the tables' own
   --filter TEXT     only objects or programs whose name holds the text
@@ -62,6 +63,7 @@ struct Options {
     times: Option<PathBuf>,
     profile: Option<String>,
     filter: Option<String>,
+    sample: bool,
     only_diff: bool,
     diff: bool,
     words: bool,
@@ -107,6 +109,7 @@ fn options(args: &[String]) -> Result<Options, String> {
             "--times" => options.times = Some(value()?.into()),
             "--profile" => options.profile = Some(value()?),
             "--filter" => options.filter = Some(value()?),
+            "--sample" => options.sample = true,
             "--only-diff" => options.only_diff = true,
             "--diff" => options.diff = true,
             "--words" => options.words = true,
@@ -154,15 +157,31 @@ fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
 
 /// Runs it.
 pub fn run(root: &Path, args: &[String]) -> Result<(), String> {
-    let options = options(args)?;
-    if cfg!(debug_assertions) {
+    let mut options = options(args)?;
+    // The sample has to be quick on a machine that has built nothing but the tests.
+    if cfg!(debug_assertions) && !options.sample {
         return optimised(root, args);
+    }
+    let exceptions = Exceptions::read(&root.join("conformance/verifier-oracle/exceptions.txt"))?;
+    if options.sample {
+        let (table, objects) = match sample::table(root) {
+            Ok(made) => made,
+            Err(why) => {
+                println!("skipped: the verifier beside annotated selftests: {why}");
+                return Ok(());
+            }
+        };
+        options.objects = vec![objects];
+        let findings = examine(&options, &table, &HashMap::new())?;
+        return match findings {
+            Some(findings) => judge(&options, &findings, &exceptions),
+            None => Err("the sample is empty".into()),
+        };
     }
     if options.tables.is_empty() {
         println!("skipped: no tables; give --tables or SKEP_ORACLE_TABLES\n{USAGE}");
         return Ok(());
     }
-    let exceptions = Exceptions::read(&root.join("conformance/verifier-oracle/exceptions.txt"))?;
     let times = match &options.times {
         Some(path) => kernel_times(&Table::read(path)?),
         None => HashMap::new(),
@@ -171,80 +190,114 @@ pub fn run(root: &Path, args: &[String]) -> Result<(), String> {
     let mut answers = Vec::new();
     for path in &options.tables {
         let table = Table::read(path)?;
-        let found = kernels::find(
-            options.btf.as_deref(),
-            &table.kernel,
-            options.profile.as_deref(),
-        )?;
-        let subjects = Subjects::new(options.objects.clone(), found.kernel.clone());
-        let examiner = Examiner {
-            options: &options,
-            subjects: &subjects,
-        };
-        if let Some((object, program, unprivileged)) = &options.show {
-            examiner.show(&table, object, program, *unprivileged);
+        let Some(findings) = examine(&options, &table, &times)? else {
             continue;
-        }
-        let rows = table.rows.iter().filter(|row| chosen(&options, row));
-        let rows: Vec<&Row> = rows.collect();
-        if rows.is_empty() {
-            continue;
-        }
-        let compared = examiner.compare(&rows);
-        if compared
-            .iter()
-            .all(|one| matches!(one.ours, Ours::NoObject))
-        {
-            println!("skipped: {}: none of its objects is here", table.name);
-            continue;
-        }
-        let returns = if options.returns {
-            examiner.returns(&compared)
-        } else {
-            Vec::new()
-        };
-        let own_times = kernel_times(&table);
-        let real = |table: &Table| running_here(&table.kernel);
-        let findings = Findings {
-            table: table.name.clone(),
-            kernel: table.kernel.clone(),
-            profile: profile_name(&found.kernel.profile),
-            types: found.types,
-            compared,
-            returns,
-            times: if times.is_empty() && real(&table) {
-                own_times
-            } else {
-                times.clone()
-            },
         };
         let summary = findings.summary(&exceptions);
-        if !options.only_diff {
-            println!("{summary}");
-        }
-        if options.diff || options.only_diff {
-            println!("{}", findings.differences(&exceptions, |_| true));
-        }
-        if options.words {
-            println!("{}", findings.wordings());
-        }
-        if options.effort {
-            println!("{}", findings.effort());
-        }
-        if options.returns {
-            println!("{}", findings.returned());
-        }
+        print(&options, &findings, &summary, &exceptions);
         report.push_str(&summary);
         report.push('\n');
         answers.push(findings.json(&exceptions));
     }
+    let write = |path: &Path, text: String| {
+        std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+    };
     if let Some(path) = &options.report {
-        std::fs::write(path, page(&report))
-            .map_err(|error| format!("{}: {error}", path.display()))?;
+        write(path, page(&report))?;
     }
     if let Some(path) = &options.json {
-        let text = serde_json::Value::Array(answers).to_string();
-        std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+        write(path, serde_json::Value::Array(answers).to_string())?;
+    }
+    Ok(())
+}
+
+/// What is found for a table; `None` if there is nothing to compare.
+fn examine(
+    options: &Options,
+    table: &Table,
+    times: &HashMap<Timed, u64>,
+) -> Result<Option<Findings>, String> {
+    let found = kernels::find(
+        options.btf.as_deref(),
+        &table.kernel,
+        options.profile.as_deref(),
+        options.sample,
+    )?;
+    let subjects = Subjects::new(options.objects.clone(), found.kernel.clone());
+    let examiner = Examiner {
+        options,
+        subjects: &subjects,
+    };
+    if let Some((object, program, unprivileged)) = &options.show {
+        examiner.show(table, object, program, *unprivileged);
+        return Ok(None);
+    }
+    let rows: Vec<&Row> = table.rows.iter().filter(|row| chosen(options, row)).collect();
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let compared = examiner.compare(&rows);
+    if compared.iter().all(|one| matches!(one.ours, Ours::NoObject)) {
+        println!("skipped: {}: none of its objects is here", table.name);
+        return Ok(None);
+    }
+    let returns = if options.returns {
+        examiner.returns(&compared)
+    } else {
+        Vec::new()
+    };
+    let times = if times.is_empty() && running_here(&table.kernel) {
+        kernel_times(table)
+    } else {
+        times.clone()
+    };
+    Ok(Some(Findings {
+        table: table.name.clone(),
+        kernel: table.kernel.clone(),
+        profile: found.kernel.profile.to_string(),
+        types: found.types,
+        compared,
+        returns,
+        times,
+    }))
+}
+
+fn print(options: &Options, findings: &Findings, summary: &str, exceptions: &Exceptions) {
+    if !options.only_diff {
+        println!("{summary}");
+    }
+    if options.diff || options.only_diff {
+        println!("{}", findings.differences(exceptions, |_| true));
+    }
+    if options.words {
+        println!("{}", findings.wordings());
+    }
+    if options.effort {
+        println!("{}", findings.effort());
+    }
+    if options.returns {
+        println!("{}", findings.returned());
+    }
+}
+
+/// Below this share of right verdicts the sample fails.
+const VERDICTS_MIN: f64 = 0.95;
+
+/// The sample's end: what must hold anywhere.
+fn judge(options: &Options, findings: &Findings, exceptions: &Exceptions) -> Result<(), String> {
+    let sums = findings.sums(exceptions);
+    print(options, findings, &findings.summary(exceptions), exceptions);
+    let panics = sums.by_relation.get(&compare::Relation::Panic);
+    if let Some(panics) = panics {
+        return Err(format!("the verifier panicked {panics} times"));
+    }
+    let share = (sums.same + sums.excused) as f64 / sums.compared.max(1) as f64;
+    if options.filter.is_none() && share < VERDICTS_MIN {
+        return Err(format!(
+            "{:.1} % of the sample's verdicts are right, {:.0} % are wanted",
+            100.0 * share,
+            100.0 * VERDICTS_MIN
+        ));
     }
     Ok(())
 }
@@ -273,16 +326,15 @@ fn optimised(root: &Path, args: &[String]) -> Result<(), String> {
     }
 }
 
-fn profile_name(profile: &Profile) -> String {
-    profile.to_string()
-}
-
 fn running_here(kernel: &str) -> bool {
     std::fs::read_to_string("/proc/sys/kernel/osrelease")
         .is_ok_and(|release| release.trim().split(['-', '+']).next() == Some(kernel))
 }
 
-fn kernel_times(table: &Table) -> HashMap<(String, String, bool), u64> {
+/// Object, program, and whether it was loaded without privileges.
+type Timed = (String, String, bool);
+
+fn kernel_times(table: &Table) -> HashMap<Timed, u64> {
     table
         .rows
         .iter()

@@ -18,6 +18,7 @@ const NEEDS: &[(&str, &[&str])] = &[
             "/usr/lib/aarch64-linux-gnu/bpf/xdpfilt_alw_all.o",
         ],
     ),
+    ("linux-source-6.12", &["/usr/src/linux-source-6.12.tar.xz"]),
     ("strace", &["/usr/bin/strace"]),
     ("tcpdump", &["/usr/bin/tcpdump"]),
 ];

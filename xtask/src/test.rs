@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::{setup, tidy};
+use crate::{oracle, setup, tidy};
 
 /// Runs all of it; stops at the first step that fails.
 pub fn run(root: &Path, args: &[String]) -> Result<(), String> {
@@ -35,7 +35,9 @@ pub fn run(root: &Path, args: &[String]) -> Result<(), String> {
     )?;
     // The command itself, built once, so that tests which run it measure the same binary.
     step(root, "build", &["build", "--workspace", "--quiet"])?;
-    tests(root)
+    tests(root)?;
+    println!("== the verifier beside annotated selftests: cargo xtask oracle --sample");
+    oracle::run(root, &["--sample".to_owned()])
 }
 
 /// All tests; what passing tests said they skipped is shown at the end, so that a green run hides nothing.

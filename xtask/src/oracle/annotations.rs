@@ -33,6 +33,13 @@ pub struct Annotations {
     pub flags: u32,
     /// The file name of the types to relocate against instead of the kernel's.
     pub btf_path: Option<String>,
+    /// Something says what verdict is right.
+    pub judged: bool,
+    /// Some tag is about a load without privileges.
+    pub asks_unprivileged: bool,
+    /// The test is for other machines than x86-64 alone.
+    pub elsewhere: bool,
+    pub return_expected: Option<i64>,
 }
 
 impl Annotations {
@@ -72,6 +79,11 @@ impl Annotations {
         for (_, tag) in &tags {
             found.read(tag, &mut unprivileged_verdict);
         }
+        let machines: Vec<&str> = tags
+            .iter()
+            .filter_map(|(_, tag)| tag.strip_prefix("test_arch="))
+            .collect();
+        found.elsewhere = !machines.is_empty() && !machines.contains(&"X86_64");
         if !unprivileged_verdict {
             found.unprivileged.fails = found.privileged.fails;
         }
@@ -94,6 +106,8 @@ impl Annotations {
             text: text.to_owned(),
             negative,
         };
+        self.asks_unprivileged |= tag.contains("_unpriv");
+        self.judged |= tag.starts_with("test_expect_") || tag.starts_with("test_retval=");
         match tag {
             "test_expect_failure" => self.privileged.fails = true,
             "test_expect_failure_unpriv" => {
@@ -114,6 +128,12 @@ impl Annotations {
             self.unprivileged.messages.push(message(text, true));
         } else if let Some(level) = tag.strip_prefix("test_log_level=") {
             self.log_level = level.parse().unwrap_or(0);
+        } else if let Some(value) = tag.strip_prefix("test_retval=") {
+            self.return_expected = match value.strip_prefix("0x") {
+                Some(hex) => i64::from_str_radix(hex, 16).ok(),
+                None if value == "_INT_MIN" => Some(i64::from(i32::MIN)),
+                None => value.parse().ok(),
+            };
         } else if let Some(path) = tag.strip_prefix("test_btf_path=") {
             self.btf_path = Some(path.rsplit('/').next().unwrap_or(path).to_owned());
         } else if let Some(caps) = tag.strip_prefix("test_caps_unpriv=") {

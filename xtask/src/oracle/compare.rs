@@ -130,6 +130,7 @@ pub fn last_words(log: &str) -> String {
 
 /// Lines that trace the walk: sources, instructions, states, statistics.
 fn is_noise(line: &str) -> bool {
+    let line = line.trim_start();
     const STARTS: &[&str] = &[
         ";",
         "func#",

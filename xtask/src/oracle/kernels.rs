@@ -9,6 +9,8 @@ use skep::btf::Btf;
 use skep::spec::profile::Profile;
 use skep::verify::TargetKernel;
 
+const RUNNING_TYPES: &str = "/sys/kernel/btf/vmlinux";
+
 /// A kernel and where its types came from.
 pub struct Found {
     pub kernel: TargetKernel,
@@ -16,13 +18,22 @@ pub struct Found {
     pub types: String,
 }
 
-/// The kernel of that release (`6.18.15`); `profile` overrides the rules.
-pub fn find(folder: Option<&Path>, release: &str, profile: Option<&str>) -> Result<Found, String> {
+/// The kernel of that release (`6.18.15`); `profile` overrides the rules. With `any_types` those of the running kernel do
+/// if there are no better ones.
+pub fn find(
+    folder: Option<&Path>,
+    release: &str,
+    profile: Option<&str>,
+    any_types: bool,
+) -> Result<Found, String> {
     let rules = profile.unwrap_or(release);
     let profile = Profile::parse(rules).ok_or_else(|| format!("no profile for kernel {rules}"))?;
     let mut types = "none".to_owned();
     let mut btfs = Vec::new();
-    if let Some(path) = types_file(folder, release) {
+    let own = Path::new(RUNNING_TYPES);
+    let path = types_file(folder, release)
+        .or_else(|| (any_types && own.exists()).then(|| own.to_path_buf()));
+    if let Some(path) = path {
         let bytes = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         let btf = Btf::parse(bytes).map_err(|error| format!("{}: {error}", path.display()))?;
         btfs.push(Arc::new(btf));
@@ -67,7 +78,7 @@ fn types_file(folder: Option<&Path>, release: &str) -> Option<PathBuf> {
         }
     }
     let running = std::fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
-    let own = PathBuf::from("/sys/kernel/btf/vmlinux");
+    let own = PathBuf::from(RUNNING_TYPES);
     (self::series(&running)? == series && own.exists()).then_some(own)
 }
 

@@ -169,7 +169,8 @@ impl Subjects {
     }
 }
 
-fn parse(path: &Path) -> Result<Object, String> {
+/// An object as the recording loader takes it.
+pub fn parse(path: &Path) -> Result<Object, String> {
     let shown = path.display();
     let bytes = std::fs::read(path).map_err(|error| format!("{shown}: {error}"))?;
     let file = path

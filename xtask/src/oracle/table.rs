@@ -46,7 +46,6 @@ pub struct Table {
     /// The file's name without its ending.
     pub name: String,
     pub kernel: String,
-    pub corpus: String,
     pub rows: Vec<Row>,
 }
 
@@ -64,7 +63,6 @@ impl Table {
                 .map(|stem| stem.to_string_lossy().into_owned())
                 .unwrap_or_default(),
             kernel: String::new(),
-            corpus: String::new(),
             rows: Vec::new(),
         };
         let column = |name: &str| head.iter().position(|cell| cell == name);
@@ -80,7 +78,7 @@ impl Table {
             };
             let number = |name: &str| cell(name).parse::<u64>().ok();
             if table.kernel.is_empty() {
-                (table.kernel, table.corpus) = (cell("kernel").into(), cell("corpus").into());
+                table.kernel = cell("kernel").into();
             }
             let skipped = is_suite && cell("result") == "SKIP";
             table.rows.push(Row {
