@@ -232,12 +232,19 @@ fn examine(
         examiner.show(table, object, program, *unprivileged);
         return Ok(None);
     }
-    let rows: Vec<&Row> = table.rows.iter().filter(|row| chosen(options, row)).collect();
+    let rows: Vec<&Row> = table
+        .rows
+        .iter()
+        .filter(|row| chosen(options, row))
+        .collect();
     if rows.is_empty() {
         return Ok(None);
     }
     let compared = examiner.compare(&rows);
-    if compared.iter().all(|one| matches!(one.ours, Ours::NoObject)) {
+    if compared
+        .iter()
+        .all(|one| matches!(one.ours, Ours::NoObject))
+    {
         println!("skipped: {}: none of its objects is here", table.name);
         return Ok(None);
     }

@@ -36,7 +36,9 @@ fn build(dump: &Value, row: &Row, kernel: &TargetKernel) -> Result<Input, String
     // Some tests are about slots that no decoder takes.
     let bytes_of_insns = bytes(&dump["insns"])?;
     let (slots, _) = bytes_of_insns.as_chunks::<8>();
-    let slots = slots.iter().map(|slot| Insn::from_bytes(slot, Endian::Little));
+    let slots = slots
+        .iter()
+        .map(|slot| Insn::from_bytes(slot, Endian::Little));
     let mut insns: Vec<Insn> = slots.collect();
     let types = kernel.btfs.first();
     let mut maps = Vec::new();

@@ -171,7 +171,14 @@ fn compile(sources: &Path, include: &Path, out: &Path) -> Result<(), String> {
                     let stem = file.file_stem().unwrap_or_default().to_string_lossy();
                     // Files that need another compiler or newer types are left out.
                     let _ = Command::new(COMPILER)
-                        .args(["-g", "-O2", "--target=bpfel", "-mcpu=v3", "-std=gnu11", "-w"])
+                        .args([
+                            "-g",
+                            "-O2",
+                            "--target=bpfel",
+                            "-mcpu=v3",
+                            "-std=gnu11",
+                            "-w",
+                        ])
                         .args(["-fno-strict-aliasing", "-D__TARGET_ARCH_x86"])
                         .arg("-DENABLE_ATOMICS_TESTS")
                         .arg("-I")
@@ -205,5 +212,8 @@ fn step(command: &mut Command, what: &str) -> Result<(), String> {
         return Ok(());
     }
     let words = String::from_utf8_lossy(&output.stderr);
-    Err(format!("{what}: {}", words.lines().next().unwrap_or("failed")))
+    Err(format!(
+        "{what}: {}",
+        words.lines().next().unwrap_or("failed")
+    ))
 }
