@@ -200,9 +200,10 @@ impl Object {
             let Some(name) = value.strip_prefix(TAG).filter(|_| target == main) else {
                 continue;
             };
-            let broken = |why| ObjError::link(&program.name, why);
+            let broken = |why: String| ObjError::link(&program.name, why);
+            // The kernel says what is wrong with several.
             if found.is_some() {
-                return Err(broken("it has several exception callbacks".into()));
+                return Ok(None);
             }
             let index = self
                 .function_index(name)

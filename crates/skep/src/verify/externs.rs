@@ -11,7 +11,7 @@ use skep_spec::insn::{Insn, class, jmp, pseudo};
 use super::{NotLoadable, TargetKernel};
 use crate::loader::config_bytes;
 
-/// The helper number, plus the extern's index, of a call of a kernel function that is not there: libbpf's.
+/// The helper number, plus the extern's rank, of a call of a kernel function that is not there: libbpf's.
 const POISON_KFUNC: i32 = 2_002_000_000;
 /// Any address: programs may compare it, never use it.
 const SOME_ADDRESS: u64 = 0xffff_ffff_8100_0000;
@@ -86,7 +86,7 @@ pub(super) fn resolve(
                             dst: 0,
                             src: 0,
                             off: 0,
-                            imm: POISON_KFUNC + reference.extern_.0 as i32,
+                            imm: POISON_KFUNC.wrapping_add(rank(object, symbol) as i32),
                         };
                     }
                 }
@@ -100,6 +100,16 @@ pub(super) fn resolve(
         }
     }
     Ok(())
+}
+
+/// A symbol's place when configuration values come first and kernel symbols follow by name, as libbpf sorts them.
+fn rank(object: &Object, symbol: &Extern) -> usize {
+    let config = |other: &Extern| matches!(other.kind, ExternKind::Kconfig { .. });
+    object
+        .externs
+        .iter()
+        .filter(|other| config(other) || other.name < symbol.name)
+        .count()
 }
 
 /// The symbol's place among the kernel's types.
