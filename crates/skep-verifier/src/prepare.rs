@@ -148,7 +148,7 @@ impl Verifier<'_> {
             .iter()
             .map(|sub| FrameUse {
                 stack_bytes: sub.stack_depth,
-                is_callback: sub.is_callback || sub.is_async_callback,
+                is_callback: sub.is_callback || sub.is_async_callback || sub.is_exception_callback,
                 is_async_callback: sub.is_async_callback || sub.is_exception_callback,
             })
             .collect();

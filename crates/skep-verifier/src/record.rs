@@ -123,8 +123,7 @@ impl FieldKind {
     /// Bytes that it takes.
     pub const fn size(self) -> u32 {
         match self {
-            FieldKind::SpinLock | FieldKind::Refcount => 4,
-            FieldKind::ResSpinLock | FieldKind::TaskWork => 8,
+            FieldKind::SpinLock | FieldKind::ResSpinLock | FieldKind::Refcount => 4,
             FieldKind::Timer | FieldKind::Workqueue | FieldKind::ListHead | FieldKind::RbRoot => 16,
             FieldKind::ListNode => 24,
             FieldKind::RbNode => 32,
@@ -135,7 +134,7 @@ impl FieldKind {
     /// Where it must be a multiple of.
     pub const fn align(self) -> u32 {
         match self {
-            FieldKind::SpinLock | FieldKind::Refcount => 4,
+            FieldKind::SpinLock | FieldKind::ResSpinLock | FieldKind::Refcount => 4,
             _ => 8,
         }
     }

@@ -6,6 +6,7 @@
 use skep_spec::insn::{class, jmp, mode};
 
 use crate::fault::{Fault, Rule};
+use crate::record::FieldKind;
 use crate::state::reg::{Kind, Reg};
 use crate::structure::{self, Verdict};
 use crate::verifier::Verifier;
@@ -128,12 +129,16 @@ impl Verifier<'_> {
 
 impl Verifier<'_> {
     /// Whether the pointer may lead to a spin lock, whose identity its id is.
-    fn may_point_to_lock(&self, _reg: &Reg) -> bool {
-        false
+    fn may_point_to_lock(&self, reg: &Reg) -> bool {
+        self.reg_record(reg).is_some_and(|record| record.has_lock())
     }
 
     /// Whether pointers to this inner map must be told apart (it has timers and the like).
-    fn map_needs_uid(&self, _map: crate::input::MapId) -> bool {
-        false
+    fn map_needs_uid(&self, map: crate::input::MapId) -> bool {
+        self.map_record_ref(map).is_some_and(|record| {
+            record.has(FieldKind::Timer)
+                || record.has(FieldKind::Workqueue)
+                || record.has(FieldKind::TaskWork)
+        })
     }
 }

@@ -52,11 +52,7 @@ impl Verifier<'_> {
     /// `exit`, or with `exception` the end of a path by `bpf_throw`.
     pub fn step_exit(&mut self, exception: bool) -> Rule<Next> {
         let nested = self.state.frames.len() > 1;
-        let what = if exception {
-            "bpf_throw"
-        } else {
-            "BPF_EXIT instruction in main prog"
-        };
+        let what = "BPF_EXIT instruction in main prog";
         self.check_resource_leak(exception, exception || !nested, what)?;
         if exception {
             return Ok(Next::PathEnds);

@@ -26,6 +26,7 @@ impl Verifier<'_> {
     /// had returned.
     pub fn push_callback(&mut self, mut callee: Frame, range: CallbackReturn) -> Rule {
         callee.in_callback = true;
+        self.subprogs[callee.subprog as usize].is_callback = true;
         callee.callback_return = range;
         self.check_subprog_call(callee.subprog as usize)
             .or_else(only_fatal)?;

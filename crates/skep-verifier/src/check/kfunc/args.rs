@@ -301,8 +301,11 @@ impl<'i> Verifier<'i> {
     }
 
     fn check_kfunc_map(&self, meta: &mut Meta, regno: u8, reg: &Reg) -> Rule {
-        let Detail::Map { map, uid } = reg.detail else {
-            return Err(refused(format!("pointer in R{regno} isn't map pointer")));
+        let (map, uid) = match reg.detail {
+            Detail::Map { map, uid } => (map, uid),
+            // Pointers to a `struct bpf_map` are looked at by type.
+            Detail::Btf { .. } => return Ok(()),
+            _ => return Err(refused(format!("pointer in R{regno} isn't map pointer"))),
         };
         if let Some((other, other_uid)) = meta.map {
             let record = self.map_record(map);
