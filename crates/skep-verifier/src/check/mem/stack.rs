@@ -91,6 +91,8 @@ impl Verifier<'_> {
             14
         } else {
             self.grow_stack(reg, (-min) as usize);
+            let subprog = self.stack_frame(reg).subprog as usize;
+            self.note_frame_access(subprog, min);
             return Ok(());
         };
         Err(Fault::new(
@@ -121,11 +123,8 @@ impl Verifier<'_> {
         }
     }
 
-    /// The slot is worth printing after this instruction, and calls that keep registers see the access.
-    fn touch(&mut self, pointer: &Reg, off: i32, slots: std::ops::RangeInclusive<usize>) {
-        let frame = self.stack_frame(pointer);
-        let subprog = frame.subprog as usize;
-        self.note_frame_access(subprog, i64::from(off));
+    /// The slots are worth printing after this instruction.
+    fn touch(&mut self, slots: std::ops::RangeInclusive<usize>) {
         for slot in slots {
             self.log.scratch_slot(slot);
         }
@@ -138,7 +137,7 @@ impl Verifier<'_> {
         let number = self.stack_frame(pointer).number;
         let size = access.size as usize;
         self.stack_read(number, 1 << (index & 63));
-        self.touch(pointer, off, index..=index);
+        self.touch(index..=index);
         if !slot.is_spill() {
             self.check_readable(&slot, off, size, false)?;
             if let Some(value) = access.value {
@@ -259,11 +258,7 @@ impl Verifier<'_> {
         let from = pointer.num.smin + i64::from(off);
         let to = pointer.num.smax + i64::from(off) + i64::from(access.size);
         let zeros = self.zeros(pointer, from, to);
-        self.touch(
-            pointer,
-            from as i32,
-            slot_index(to as i32 - 1)..=slot_index(from as i32),
-        );
+        self.touch(slot_index(to as i32 - 1)..=slot_index(from as i32));
         self.set_reg(value, if zeros { zero() } else { Reg::UNKNOWN });
         Ok(())
     }
@@ -294,7 +289,7 @@ impl Verifier<'_> {
         if off % 8 == 0 && size == 8 {
             self.stack_written(frame, 1 << (index & 63));
         }
-        self.touch(pointer, off, index..=index);
+        self.touch(index..=index);
         let aligned = off % 8 == 0;
         match value {
             Some(reg) if aligned && reg.kind == Kind::Scalar && self.allow.bpf => {
@@ -403,7 +398,7 @@ impl Verifier<'_> {
         for index in slot_index(end - 1)..=slot_index(first) {
             self.destroy_dynptr_at(usize::from(pointer.frame), index)?;
         }
-        self.touch(pointer, first, slot_index(end - 1)..=slot_index(first));
+        self.touch(slot_index(end - 1)..=slot_index(first));
         let mut zero_used = false;
         let (ptr_leaks, uninit_stack) = (self.allow.ptr_leaks, self.allow.uninit_stack);
         let stack = self
