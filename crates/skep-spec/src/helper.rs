@@ -7,7 +7,10 @@ use std::fmt;
 
 use crate::program::ProgramType;
 
+mod place;
 mod table;
+
+pub use place::{Permission, Right, Site};
 
 /// One helper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

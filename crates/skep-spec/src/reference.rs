@@ -193,6 +193,8 @@ pub fn contexts() -> String {
                 Access::Denied => "-",
                 Access::Whole => "whole",
                 Access::Narrow => "parts",
+                Access::Leading => "first bytes",
+                Access::Halves => "halves",
             };
             let _ = writeln!(
                 out,

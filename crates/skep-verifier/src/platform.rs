@@ -4,12 +4,13 @@
 //! Invariants: every answer comes from the tables of `skep-spec` and the [`Profile`]; nothing here holds state of a
 //! walk. A refusal carries the kernel's wording of that profile.
 
-use skep_spec::helper::Helper;
+use skep_btf::{Btf, Ty, TypeId};
+use skep_spec::helper::{Helper, Site};
 use skep_spec::profile::Profile;
 use skep_spec::program::{AttachType, ProgramType};
 
 use crate::fault::Rule;
-use crate::input::{AttachTarget, Caps, Input};
+use crate::input::{AttachTarget, BtfIdx, Caps, Input};
 
 mod context;
 mod exit;
@@ -28,6 +29,8 @@ pub struct Place<'a> {
     pub attach: Option<AttachType>,
     /// The kernel function, tracepoint or hook that it is attached to, without prefix: `file_open`.
     pub target: Option<&'a str>,
+    /// For a struct_ops program the structure; `target` is the member.
+    pub ops: Option<&'a str>,
     /// Whether it may sleep.
     pub sleepable: bool,
     /// Whether its licence is compatible with the GPL.
@@ -37,12 +40,25 @@ pub struct Place<'a> {
 }
 
 impl Place<'_> {
+    /// The same as the tables of helpers ask for it.
+    fn site(&self, profile: &Profile) -> Site<'_> {
+        Site {
+            version: profile.version,
+            program: self.program,
+            attach: self.attach,
+            target: self.target,
+            ops: self.ops,
+            sleepable: self.sleepable,
+        }
+    }
+
     /// A privileged GPL program of that kind.
     pub const fn of(program: ProgramType, attach: Option<AttachType>) -> Place<'static> {
         Place {
             program,
             attach,
             target: None,
+            ops: None,
             sleepable: false,
             gpl: true,
             caps: Caps::ALL,
@@ -55,7 +71,7 @@ impl<'i> Place<'i> {
     pub fn of_input(input: &'i Input) -> Place<'i> {
         let (mut program, mut attach) = (input.program_type, input.attach_type);
         let mut sleepable = input.flags & skep_spec::program::flags::SLEEPABLE != 0;
-        let mut target = None;
+        let (mut target, mut ops) = (None, None);
         match &input.target {
             Some(AttachTarget::Program(extended)) if program == ProgramType::Ext => {
                 (program, attach) = (extended.program_type, extended.attach_type);
@@ -66,8 +82,15 @@ impl<'i> Place<'i> {
                     let name = btf.name(*id);
                     name.strip_prefix("btf_trace_")
                         .or_else(|| name.strip_prefix("bpf_lsm_"))
+                        .or_else(|| name.strip_prefix("bpf_iter_"))
                         .unwrap_or(name)
                 });
+            }
+            Some(AttachTarget::StructOps { id, member }) => {
+                if let Some(btf) = input.btf(BtfIdx::KERNEL) {
+                    ops = Some(btf.name(*id));
+                    target = member_name(btf, *id, *member);
+                }
             }
             _ => {}
         }
@@ -75,10 +98,22 @@ impl<'i> Place<'i> {
             program,
             attach,
             target,
+            ops,
             sleepable,
             gpl: gpl_compatible(&input.license),
             caps: input.caps,
         }
+    }
+}
+
+/// The name of a member of a structure of functions.
+fn member_name(btf: &Btf, id: TypeId, member: u32) -> Option<&str> {
+    match btf.ty(id) {
+        Ok(Ty::Struct(composite)) => composite
+            .members
+            .get(member as usize)
+            .map(|member| member.name),
+        _ => None,
     }
 }
 

@@ -6,9 +6,9 @@ use crate::program::AttachType;
 
 const SOCK: [Field; 20] = [
     Field::whole("bound_dev_if", 0, 4),
-    Field::scalar("family", 4, 4),
-    Field::scalar("type", 8, 4),
-    Field::scalar("protocol", 12, 4),
+    Field::scalar("family", 4, 4).leading(),
+    Field::scalar("type", 8, 4).leading(),
+    Field::scalar("protocol", 12, 4).leading(),
     Field::whole("mark", 16, 4),
     Field::whole("priority", 20, 4),
     Field::scalar("src_ip4", 24, 4),
@@ -16,15 +16,15 @@ const SOCK: [Field; 20] = [
     Field::scalar("src_ip6[1]", 32, 4),
     Field::scalar("src_ip6[2]", 36, 4),
     Field::scalar("src_ip6[3]", 40, 4),
-    Field::scalar("src_port", 44, 4),
+    Field::scalar("src_port", 44, 4).leading(),
     Field::scalar("dst_port", 48, 2).reaching(4),
     Field::scalar("dst_ip4", 52, 4),
     Field::scalar("dst_ip6[0]", 56, 4),
     Field::scalar("dst_ip6[1]", 60, 4),
     Field::scalar("dst_ip6[2]", 64, 4),
     Field::scalar("dst_ip6[3]", 68, 4),
-    Field::scalar("state", 72, 4),
-    Field::scalar("rx_queue_mapping", 76, 4),
+    Field::scalar("state", 72, 4).leading(),
+    Field::scalar("rx_queue_mapping", 76, 4).leading(),
 ];
 
 /// For the creation and release of a socket.

@@ -1,7 +1,7 @@
 //! Contexts of programs on sockets: `sk_msg_md`, `bpf_sock_ops`, `sk_reuseport_md`, `bpf_sk_lookup`; and
 //! `bpf_flow_keys`, which a flow dissector fills.
 
-use super::{ContextKind, ContextLayout, Field, FieldValue, variant};
+use super::{Access, ContextKind, ContextLayout, Field, FieldValue, variant};
 
 const MSG: [Field; 17] = [
     Field::pointer("data", 0, 8, FieldValue::PacketStart),
@@ -80,7 +80,7 @@ const OPS: [Field; 50] = [
     Field::pointer("skb_data", 192, 8, FieldValue::PacketStart),
     Field::pointer("skb_data_end", 200, 8, FieldValue::PacketEnd),
     Field::whole("skb_len", 208, 4),
-    Field::scalar("skb_tcp_flags", 212, 4),
+    Field::scalar("skb_tcp_flags", 212, 4).leading(),
     Field::whole("skb_hwtstamp", 216, 8),
 ];
 
@@ -96,7 +96,10 @@ const REUSEPORT: [Field; 9] = [
     Field::pointer("data", 0, 8, FieldValue::PacketStart),
     Field::pointer("data_end", 8, 8, FieldValue::PacketEnd),
     Field::scalar("len", 16, 4),
-    Field::scalar("eth_protocol", 20, 4),
+    Field {
+        read: Access::Halves,
+        ..Field::scalar("eth_protocol", 20, 4)
+    },
     Field::scalar("ip_protocol", 24, 4),
     Field::scalar("bind_inany", 28, 4),
     Field::whole("hash", 32, 4),

@@ -1,7 +1,7 @@
 //! What came to Linux with which release, one by one, as far as it changes a verdict or its wording.
 //!
-//! Source: the release in which the feature first appeared in mainline; see `tests` for those observed on real
-//! kernels.
+//! Source: the release in which the feature first appeared in mainline; the profiles that are marked
+//! as measured were compared with that kernel.
 
 use super::Version;
 

@@ -29,6 +29,8 @@ pub enum CtxValue {
     },
     /// `PTR_TO_FLOW_KEYS`
     FlowKeys,
+    /// `PTR_TO_TP_BUFFER`: the record of a writable tracepoint.
+    TpBuffer,
     /// A trusted pointer to a structure of the kernel's BTF.
     Btf {
         /// The structure.
@@ -51,16 +53,19 @@ pub fn ctx_access(
     let _ = profile;
     let layout = context::for_program(place.program, place.attach);
     layout.resolve(off, size, write).ok()?;
-    let field = u32::try_from(off)
-        .ok()
-        .and_then(|off| layout.field_at(off))
-        .map_or(FieldValue::Scalar, |(_, field)| field.value);
-    Some(match field {
+    if place.program == P::RawTracepointWritable && off == 0 {
+        return (size == 8).then_some(CtxValue::TpBuffer);
+    }
+    let (_, field) = layout.field_at(u32::try_from(off).ok()?)?;
+    Some(match field.value {
         FieldValue::Scalar => CtxValue::Scalar,
         FieldValue::PacketStart => CtxValue::Packet,
         FieldValue::PacketEnd => CtxValue::PacketEnd,
         FieldValue::PacketMeta => CtxValue::PacketMeta,
         FieldValue::Pointer("bpf_flow_keys") => CtxValue::FlowKeys,
+        FieldValue::Pointer("bpf_sock") if field.name == "migrating_sk" => {
+            CtxValue::SockCommon { or_null: true }
+        }
         FieldValue::Pointer("bpf_sock") => socket(place.program),
         FieldValue::Pointer(of) => CtxValue::Btf { of, or_null: false },
     })

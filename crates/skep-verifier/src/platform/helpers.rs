@@ -1,6 +1,6 @@
 //! Which helpers a program may call where it is attached, and how the kernel says no.
 
-use skep_spec::helper::{self, Helper};
+use skep_spec::helper::{self, Helper, Permission, Right};
 use skep_spec::profile::Profile;
 
 use super::Place;
@@ -17,7 +17,7 @@ impl HelperSet {
     pub fn of(profile: &Profile, place: &Place<'_>) -> HelperSet {
         let mut set = [0; 4];
         for helper in helper::all() {
-            if helper_allowed(profile, place, helper.id).is_ok()
+            if refusal(profile, place, helper.id).is_ok()
                 && let Some(word) = set.get_mut(helper.id as usize / 64)
             {
                 *word |= 1 << (helper.id % 64);
@@ -36,45 +36,73 @@ impl HelperSet {
 
 /// The helper of that number if it may be called there; else what the kernel says.
 pub fn helper_allowed(profile: &Profile, place: &Place<'_>, id: u32) -> Rule<&'static Helper> {
-    let Some(helper) = helper::by_id(id).filter(|_| profile.helper_exists(id)) else {
-        return Err(unknown(id));
+    refusal(profile, place, id).map_err(|why| why.fault(profile, id))
+}
+
+/// Why a helper may not be called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refusal {
+    Unknown,
+    NotHere,
+    NotForTarget,
+    GplOnly,
+    MightSleep,
+}
+
+fn refusal(profile: &Profile, place: &Place<'_>, id: u32) -> Result<&'static Helper, Refusal> {
+    let helper = helper::by_id(id)
+        .filter(|_| profile.helper_exists(id))
+        .ok_or(Refusal::Unknown)?;
+    let caps = place.caps;
+    let perfmon = caps.perfmon || caps.sys_admin;
+    let may = match helper.right(place.program) {
+        Right::None => true,
+        Right::Perfmon => perfmon,
+        Right::Bpf => caps.bpf || caps.sys_admin,
     };
-    if !helper.programs.contains(place.program) {
-        return Err(not_here(profile, helper));
+    let permission = helper.permission(&place.site(profile));
+    if !may || permission == Permission::No {
+        return Err(Refusal::NotHere);
     }
-    if helper.gpl_only() && !place.gpl {
-        return Err(Fault::new(
-            EINVAL,
-            "verifier-gpl-only",
-            "cannot call GPL-restricted function from non-GPL compatible program",
-        ));
+    if helper.gpl_only_at(place.program, place.attach) && !place.gpl {
+        return Err(Refusal::GplOnly);
+    }
+    if permission == Permission::NotForTarget {
+        return Err(Refusal::NotForTarget);
     }
     if helper.might_sleep() && !place.sleepable {
-        return Err(Fault::new(
-            EINVAL,
-            "verifier-helper-might-sleep",
-            "helper call might sleep in a non-sleepable prog",
-        ));
+        return Err(Refusal::MightSleep);
     }
     Ok(helper)
 }
 
-#[cold]
-fn unknown(id: u32) -> Box<Fault> {
-    Fault::new(
-        EINVAL,
-        "verifier-unknown-helper",
-        format!("invalid func unknown#{}", id as i32),
-    )
-}
-
-#[cold]
-fn not_here(profile: &Profile, helper: &Helper) -> Box<Fault> {
-    let what = format!("{}#{}", helper.name, helper.id);
-    let line = if profile.at_least(6, 11) {
-        format!("program of this type cannot use helper {what}")
-    } else {
-        format!("unknown func {what}")
-    };
-    Fault::new(EINVAL, "verifier-helper-not-here", line)
+impl Refusal {
+    #[cold]
+    fn fault(self, profile: &Profile, id: u32) -> Box<Fault> {
+        let what = match helper::by_id(id) {
+            Some(helper) if self != Refusal::Unknown => format!("{}#{id}", helper.name),
+            _ => format!("unknown#{}", id as i32),
+        };
+        let (code, line) = match self {
+            Refusal::Unknown => ("verifier-unknown-helper", format!("invalid func {what}")),
+            Refusal::NotHere if profile.at_least(6, 11) => (
+                "verifier-helper-not-here",
+                format!("program of this type cannot use helper {what}"),
+            ),
+            Refusal::NotHere => ("verifier-helper-not-here", format!("unknown func {what}")),
+            Refusal::NotForTarget => (
+                "verifier-helper-not-for-target",
+                "helper call is not allowed in probe".into(),
+            ),
+            Refusal::GplOnly => (
+                "verifier-gpl-only",
+                "cannot call GPL-restricted function from non-GPL compatible program".into(),
+            ),
+            Refusal::MightSleep => (
+                "verifier-helper-might-sleep",
+                "helper call might sleep in a non-sleepable prog".into(),
+            ),
+        };
+        Fault::new(EINVAL, code, line)
+    }
 }
