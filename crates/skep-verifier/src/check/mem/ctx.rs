@@ -81,13 +81,7 @@ impl Verifier<'_> {
             }
         };
         let reg = match value {
-            CtxValue::Scalar
-                if self.program_kind() == P::RawTracepointWritable
-                    && off == 0
-                    && access.size == 8 =>
-            {
-                Reg::pointer(Kind::TpBuffer, Flags::NONE)
-            }
+            CtxValue::TpBuffer => Reg::pointer(Kind::TpBuffer, Flags::NONE),
             CtxValue::Scalar => return Ok(Reg::UNKNOWN),
             CtxValue::Packet => Reg::pointer(Kind::Packet, Flags::NONE).to(Detail::Range(0)),
             CtxValue::PacketMeta => {
