@@ -10,7 +10,7 @@ use std::os::fd::{FromRawFd, OwnedFd};
 
 use skep_linux::attr::Attr;
 use skep_linux::syscall::{Command, Kernel, Syscall};
-use skep_spec::insn::{Endian, Insn, class};
+use skep_spec::insn::{Endian, Insn, class, mode, size};
 use skep_verifier::state::scalar::Scalar;
 use skep_verifier::state::scalar::rules::Rules;
 use skep_verifier::state::tnum::Tnum;
@@ -156,6 +156,16 @@ fn program(rules: Rules, random: &mut Random) -> Vec<Insn> {
                     with(&mut code, &mut regs, insn(0x37, 5, 0, 0, 3));
                 }
             },
+            9 if random.below(3) == 0 => {
+                // Kept on the stack, and read back in part; then tied no more.
+                code.push(insn(0x7b, 10, src, -8, 0));
+                let load = random.of(&[0x61u8, 0x69, 0x71, 0x81, 0x89, 0x91]);
+                with(&mut code, &mut regs, insn(load, dst, 10, -8, src.into()));
+                let stop = code.len() - 1;
+                code[stop].imm = 0;
+                let imm = number_near(random, &regs[usize::from(dst)]) as i32;
+                with(&mut code, &mut regs, insn(0xa7, dst, 0, 0, imm));
+            }
             9 => {
                 // A copy, cut or sign-extended; then an operation that breaks its tie to the original.
                 let off = random.of(&[0i16, 8, 16, 32]);
@@ -260,12 +270,32 @@ fn side(
     (a, b, lines)
 }
 
+/// What a load of that width leaves of a number on the stack.
+fn loaded(rules: Rules, load: Insn, kept: &Scalar) -> Scalar {
+    let bytes = match load.code & size::MASK {
+        size::B => 1,
+        size::H => 2,
+        size::W => 4,
+        _ => 8,
+    };
+    if load.code & mode::MASK == mode::MEMSX {
+        kept.sext(bytes)
+    } else {
+        kept.truncate_by(rules, bytes)
+    }
+}
+
 fn step(rules: Rules, regs: &mut Regs, insn: Insn) {
     if insn.code == 0x85 {
         regs[0] = Scalar::UNKNOWN;
         return;
     }
     if insn.code == 0x18 {
+        return;
+    }
+    if insn.code & class::MASK == class::LDX {
+        // The generator leaves the kept register in the immediate.
+        regs[usize::from(insn.dst)] = loaded(rules, insn, &regs[insn.imm as usize]);
         return;
     }
     let (op, width) = AluOp::decode(insn).expect("arithmetic");
@@ -387,6 +417,7 @@ fn parse(text: &str) -> Option<Scalar> {
 #[derive(Default)]
 struct Outcome {
     arithmetic: u64,
+    loads: u64,
     jumps: u64,
     /// The lines about contradictions: what the kernel printed, and what we would.
     crossed: (Vec<String>, Vec<String>),
@@ -501,6 +532,15 @@ fn compare(rules: Rules, insns: &[Insn], log: &str, outcome: &mut Outcome) {
                     outcome.arithmetic += 1;
                 }
             }
+            class::LDX => {
+                let kept = regs[usize::from(insns[at - 1].src)];
+                let ours = loaded(rules, insn, &kept);
+                regs[usize::from(insn.dst)] = ours;
+                if let Some(theirs) = theirs(insn.dst) {
+                    outcome.compare(line, &[&kept], &ours, &theirs);
+                    outcome.loads += 1;
+                }
+            }
             class::JMP | class::JMP32 if Cond::decode(insn.code).is_some() => {
                 outcome.jumps += 1;
                 let target = at + 1 + insn.off as usize;
@@ -583,8 +623,9 @@ fn scalars_are_known_as_the_kernel_knows_them() {
         }
     }
     eprintln!(
-        "{} operations, {} jumps, {} contradictions",
+        "{} operations, {} loads, {} jumps, {} contradictions",
         outcome.arithmetic,
+        outcome.loads,
         outcome.jumps,
         outcome.crossed.0.len()
     );
@@ -598,5 +639,54 @@ fn scalars_are_known_as_the_kernel_knows_them() {
         outcome.differences.len(),
         outcome.differences.join("\n")
     );
-    assert!(outcome.arithmetic > 10 * wanted && outcome.jumps > wanted);
+    assert!(
+        outcome.arithmetic > 10 * wanted && outcome.jumps > wanted && 4 * outcome.loads > wanted
+    );
+}
+
+/// What Linux 6.18.15 printed before and after single instructions: the rules of that release, on any machine.
+#[test]
+fn what_6_18_15_printed() {
+    let rules = Rules::V6_18;
+    let mut outcome = Outcome::default();
+    let mut lines = 0;
+    for line in include_str!("data/scalars-6.18.15.txt").lines() {
+        if line.starts_with('#') {
+            continue;
+        }
+        lines += 1;
+        let fields: Vec<&str> = line.split('\t').collect();
+        let [code, way, a, b, after_a, after_b] = fields[..] else {
+            panic!("not a record: {line}");
+        };
+        let mut bytes = [0; 8];
+        for (at, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&code[2 * at..2 * at + 2], 16).expect("hexadecimal");
+        }
+        let insn = Insn::from_bytes(&bytes, Endian::Little);
+        let (a, b) = (parse(a).expect("a scalar"), parse(b).expect("a scalar"));
+        if way == "alu" {
+            let (op, width) = AluOp::decode(insn).expect("arithmetic");
+            assert_eq!(fork(rules, op, &a, &b), None);
+            outcome.compare(line, &[&a, &b], &alu(rules, op, width, &a, &b), after_a);
+            continue;
+        }
+        let known = branch_taken(&a, &b, condition(insn), is32(insn));
+        if way == "always" || way == "never" {
+            assert_eq!(known, Some(way == "always"), "{line}");
+            continue;
+        }
+        assert_eq!(known, None, "{line}");
+        let (ours_a, ours_b, _) = side(rules, insn, way == "taken", a, b);
+        outcome.compare(line, &[&a, &b], &ours_a, after_a);
+        if !after_b.is_empty() {
+            outcome.compare(line, &[&a, &b], &ours_b, after_b);
+        }
+    }
+    assert!(
+        outcome.differences.is_empty(),
+        "{}",
+        outcome.differences.join("\n")
+    );
+    assert!(lines > 500);
 }

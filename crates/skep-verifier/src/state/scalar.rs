@@ -265,7 +265,9 @@ impl Scalar {
         self.truncate_by(Rules::V6_18, bytes)
     }
 
-    pub(crate) fn truncate_by(&self, rules: Rules, bytes: u8) -> Scalar {
+    /// The same by the rules of a release.
+    #[must_use]
+    pub fn truncate_by(&self, rules: Rules, bytes: u8) -> Scalar {
         if bytes >= 8 {
             return *self;
         }
