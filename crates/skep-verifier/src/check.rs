@@ -1,6 +1,7 @@
 //! What an instruction requires of the state: memory, contexts, helpers, kfuncs, references, locks, results.
 
 pub mod attach;
+pub mod attach_target;
 pub mod call;
 pub mod call_meta;
 pub mod d_path;

@@ -192,6 +192,7 @@ impl Verifier<'_> {
     /// Everything, in the order in which the kernel does it.
     pub fn run(&mut self) -> crate::fault::Rule {
         self.prepare()?;
+        self.check_attach_target()?;
         self.check_main()?;
         self.check_global_functions()?;
         self.check_stack_depth()
