@@ -7,7 +7,7 @@ use skep_btf::{Kind as BtfKind, Ty, TypeId};
 use skep_spec::program::{AttachType as A, ProgramType as P, flags};
 
 use crate::check::call::EINVAL;
-use crate::check::d_path::is_sleepable_hook;
+use crate::check::probe::is_sleepable_hook;
 use crate::fault::{Fault, Rule};
 use crate::input::{AttachTarget, BtfIdx, TargetProgram};
 use crate::verifier::Verifier;
@@ -59,11 +59,12 @@ const DISABLED_HOOKS: [&str; 11] = [
 ];
 
 /// Functions made to have their result changed, and whether they may sleep.
-const MODIFIABLE: [(&str, bool); 6] = [
+const MODIFIABLE: [(&str, bool); 7] = [
     ("__hid_bpf_tail_call", false),
     ("bpf_fentry_test1", true),
     ("bpf_modify_return_test", false),
     ("bpf_modify_return_test2", false),
+    ("bpf_modify_return_test_tp", false),
     ("bpf_rstat_flush", true),
     ("update_socket_protocol", false),
 ];

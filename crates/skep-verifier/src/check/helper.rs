@@ -38,6 +38,8 @@ pub(in crate::check) mod id {
     pub const MAP_PUSH_ELEM: u32 = 87;
     pub const MAP_POP_ELEM: u32 = 88;
     pub const MAP_PEEK_ELEM: u32 = 89;
+    pub const SK_STORAGE_GET: u32 = 107;
+    pub const SK_STORAGE_DELETE: u32 = 108;
     pub const SK_FULLSOCK: u32 = 95;
     pub const TCP_SOCK: u32 = 96;
     pub const SKC_LOOKUP_TCP: u32 = 99;
@@ -69,9 +71,7 @@ impl Verifier<'_> {
     /// A call of a helper by number.
     pub fn check_helper_call(&mut self, insn: Insn) -> Rule {
         let helper = self.platform.helper(insn.imm as u32)?;
-        if helper.id == id::D_PATH {
-            self.check_d_path_allowed()?;
-        }
+        self.check_allowed_in_probe(helper.id)?;
         if helper.might_sleep() {
             self.check_may_sleep(helper)?;
         }

@@ -79,10 +79,6 @@ impl Verifier<'_> {
             M::Arena if !self.allow.ptr_leaks || !self.allow.bpf => {
                 refuse(EPERM, "CAP_BPF and CAP_PERFMON are required to use arena")
             }
-            M::Arena if info.user_address == 0 => refuse(
-                EINVAL,
-                "arena's user address must be set via map_extra or mmap()",
-            ),
             _ => Ok(()),
         }
     }

@@ -38,6 +38,10 @@ pub(super) fn target(
             let wanted = format!("{prefix}{function}");
             find(kernel, kind, &wanted).map(Some)
         }
+        ProgramType::Ext => Err(NotLoadable::AttachTarget {
+            name: program.name.clone(),
+            why: "an extension is loaded for a program that is loaded already".into(),
+        }),
         _ => Ok(None),
     }
 }

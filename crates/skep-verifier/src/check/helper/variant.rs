@@ -3,7 +3,7 @@
 //! Invariant: the table of `skep-spec` has the commonest form; only differences stand here.
 
 use skep_spec::helper::{ArgKind, ArgType, Helper};
-use skep_spec::program::{AttachType, ProgramType};
+use skep_spec::program::ProgramType;
 
 use super::kinds::FULL_SOCKET;
 use crate::platform::Place;
@@ -44,9 +44,9 @@ pub fn argument(helper: &Helper, at: usize, place: &Place<'_>) -> ArgType {
             P::CgroupSockopt | P::Lsm | P::Tracing | P::StructOps => arg(ArgKind::BtfSock, 0, ""),
             _ => given,
         },
-        (SK_STORAGE_GET | SK_STORAGE_DELETE, 1) => match (place.program, place.attach) {
-            (P::Tracing, _) => arg(ArgKind::Btf, ArgType::OR_NULL, "sock_common"),
-            (P::CgroupSock, Some(AttachType::CgroupInetSockCreate)) => arg(ArgKind::Ctx, 0, ""),
+        (SK_STORAGE_GET | SK_STORAGE_DELETE, 1) => match place.program {
+            P::Tracing => arg(ArgKind::Btf, ArgType::OR_NULL, "sock_common"),
+            P::CgroupSock => arg(ArgKind::Ctx, 0, ""),
             _ => given,
         },
         (SK_ASSIGN, 1) if place.program == P::SkLookup => {

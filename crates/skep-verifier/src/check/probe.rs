@@ -1,11 +1,14 @@
-//! Where `bpf_d_path` may be called: it takes locks, so only in functions known not to hold them.
+//! Where helpers may be called that not all programs of a kind may call: `bpf_d_path` takes locks, so only in functions
+//! known not to hold them; a program that traces local storage may not use it.
 //!
 //! Invariant: the lists are the kernel's, by name.
 
 use skep_spec::program::{AttachType, ProgramType};
 
 use crate::check::call::EINVAL;
+use crate::check::helper::id;
 use crate::fault::{Fault, Rule};
+use crate::input::AttachTarget;
 use crate::verifier::Verifier;
 
 /// Functions whose fentry and fexit programs may call it.
@@ -22,8 +25,37 @@ const FUNCTIONS: [&str; 9] = [
 ];
 
 impl Verifier<'_> {
+    /// Whether this program may call a helper that not all of its kind may.
+    pub(in crate::check) fn check_allowed_in_probe(&self, helper: u32) -> Rule {
+        match helper {
+            id::D_PATH => self.check_d_path_allowed(),
+            id::SK_STORAGE_GET | id::SK_STORAGE_DELETE => self.check_sk_storage_allowed(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Local storage of sockets is not used by programs that trace it.
+    fn check_sk_storage_allowed(&self) -> Rule {
+        let place = &self.platform.place;
+        if place.program != ProgramType::Tracing {
+            return Ok(());
+        }
+        let of_program = matches!(self.input.target, Some(AttachTarget::Program(_)));
+        let allowed = match place.attach {
+            Some(AttachType::TraceIter | AttachType::TraceRawTp) => true,
+            Some(AttachType::TraceFentry | AttachType::TraceFexit) => !place
+                .target
+                .is_some_and(|name| name.starts_with("bpf_sk_storage")),
+            _ => false,
+        };
+        if allowed && !of_program {
+            return Ok(());
+        }
+        Err(not_in_probe())
+    }
+
     /// Whether this program may call `bpf_d_path`.
-    pub(in crate::check) fn check_d_path_allowed(&self) -> Rule {
+    fn check_d_path_allowed(&self) -> Rule {
         let place = &self.platform.place;
         let target = place.target.unwrap_or("");
         let allowed = match (place.program, place.attach) {
@@ -34,12 +66,17 @@ impl Verifier<'_> {
         if allowed {
             return Ok(());
         }
-        Err(Fault::new(
-            EINVAL,
-            "verifier-helper-probe",
-            "helper call is not allowed in probe",
-        ))
+        Err(not_in_probe())
     }
+}
+
+#[cold]
+fn not_in_probe() -> Box<Fault> {
+    Fault::new(
+        EINVAL,
+        "verifier-helper-probe",
+        "helper call is not allowed in probe",
+    )
 }
 
 /// LSM hooks (without prefix) that are called where sleeping is allowed.
