@@ -145,6 +145,7 @@ impl Verifier<'_> {
         self.state = State::new(subprog as u32);
         self.state.in_sleepable = self.platform.place.sleepable;
         self.insn_idx = self.subprogs[subprog].start;
+        self.state.first_insn = self.insn_idx;
         self.prev_insn_idx = None;
         if subprog != 0 || self.input.program_type == ProgramType::Ext {
             self.log.line(format_args!(

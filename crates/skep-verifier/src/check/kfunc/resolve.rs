@@ -366,6 +366,14 @@ impl<'i> Verifier<'i> {
                 format!("kernel function btf_id {id} does not have a valid func_proto"),
             );
         };
+        if name.starts_with("bpf_xdp_metadata_rx_")
+            && input.flags & skep_spec::program::flags::XDP_DEV_BOUND_ONLY == 0
+        {
+            return refused(
+                EINVAL,
+                "metadata kfuncs require device-bound program".into(),
+            );
+        }
         let special = if index == BtfIdx::KERNEL {
             Special::by_name(name)
         } else {
