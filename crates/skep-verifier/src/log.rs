@@ -110,6 +110,12 @@ impl Log {
         self.scratched.regs |= 1 << (number & 15);
     }
 
+    /// A call overwrites r0 to r5.
+    #[inline]
+    pub fn scratch_caller_saved(&mut self) {
+        self.scratched.regs |= 0x3f;
+    }
+
     /// That stack slot of the active frame was written.
     #[inline]
     pub fn scratch_slot(&mut self, slot: usize) {

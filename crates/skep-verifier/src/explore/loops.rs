@@ -30,6 +30,16 @@ pub struct LoopKey {
     number: u32,
 }
 
+impl std::fmt::Display for LoopKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(")?;
+        for site in self.sites.iter().take_while(|&&site| site != 0) {
+            write!(f, "{},", site - 1)?;
+        }
+        write!(f, "{})", self.number)
+    }
+}
+
 /// A loop that is being walked.
 #[derive(Debug, Default)]
 pub struct Visit {
@@ -81,7 +91,12 @@ impl Verifier<'_> {
         let checkpoint = &self.explore.checkpoints[index as usize];
         if let Some(key) = self.loop_key(&checkpoint.state, checkpoint.insn) {
             let visit = self.explore.visits.by_key.entry(key).or_default();
-            visit.entry.get_or_insert(index);
+            if visit.entry.is_none() {
+                visit.entry = Some(index);
+                if self.log.level2() {
+                    self.log.line(format_args!("SCC enter {key}"));
+                }
+            }
         }
     }
 
@@ -98,6 +113,9 @@ impl Verifier<'_> {
             return Ok(());
         }
         visit.entry = None;
+        if self.log.level2() {
+            self.log.line(format_args!("SCC exit {key}"));
+        }
         let back_edges = visit.back_edges.clone();
         // While it is carried around, the loop still counts as unfinished.
         let mut rounds = 0;
@@ -131,6 +149,9 @@ impl Verifier<'_> {
         if let Some(key) = self.loop_key(&checkpoint.state, checkpoint.insn) {
             let visit = self.explore.visits.by_key.entry(key).or_default();
             visit.back_edges.push((equal, leg));
+            if self.log.level2() {
+                self.log.line(format_args!("SCC backedge {key}"));
+            }
             self.explore.visits.back_edges += 1;
         }
     }
