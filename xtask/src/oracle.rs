@@ -164,19 +164,7 @@ pub fn run(root: &Path, args: &[String]) -> Result<(), String> {
     }
     let exceptions = Exceptions::read(&root.join("conformance/verifier-oracle/exceptions.txt"))?;
     if options.sample {
-        let (table, objects) = match sample::table(root) {
-            Ok(made) => made,
-            Err(why) => {
-                println!("skipped: the verifier beside annotated selftests: {why}");
-                return Ok(());
-            }
-        };
-        options.objects = vec![objects];
-        let findings = examine(&options, &table, &HashMap::new())?;
-        return match findings {
-            Some(findings) => judge(&options, &findings, &exceptions),
-            None => Err("the sample is empty".into()),
-        };
+        return sample(root, &mut options, &exceptions);
     }
     if options.tables.is_empty() {
         println!("skipped: no tables; give --tables or SKEP_ORACLE_TABLES\n{USAGE}");
@@ -209,6 +197,29 @@ pub fn run(root: &Path, args: &[String]) -> Result<(), String> {
         write(path, serde_json::Value::Array(answers).to_string())?;
     }
     Ok(())
+}
+
+/// The kept tables, then the annotated tests, if this machine can make them.
+fn sample(root: &Path, options: &mut Options, exceptions: &Exceptions) -> Result<(), String> {
+    let (tables, objects) = sample::kept(root);
+    options.objects = objects;
+    for path in tables {
+        if let Some(findings) = examine(options, &Table::read(&path)?, &HashMap::new())? {
+            judge(options, &findings, exceptions)?;
+        }
+    }
+    let (table, objects) = match sample::table(root) {
+        Ok(made) => made,
+        Err(why) => {
+            println!("skipped: the verifier beside annotated selftests: {why}");
+            return Ok(());
+        }
+    };
+    options.objects = vec![objects];
+    match examine(options, &table, &HashMap::new())? {
+        Some(findings) => judge(options, &findings, exceptions),
+        None => Ok(()),
+    }
 }
 
 /// What is found for a table; `None` if there is nothing to compare.

@@ -34,6 +34,12 @@ pub fn verify(input: &Input) -> Result<Verified, Box<Rejection>> {
     let answer = verifier.run();
     verifier.stats.nanoseconds = started.elapsed().as_nanos() as u64;
     let stats = verifier.stats;
+    if let Err(fault) = &answer {
+        for line in &fault.lines {
+            verifier.log.last_line(format_args!("{line}"));
+        }
+    }
+    log_work(&mut verifier);
     match answer {
         Ok(()) => Ok(Verified {
             stats,
@@ -49,15 +55,37 @@ pub fn verify(input: &Input) -> Result<Verified, Box<Rejection>> {
                 .collect(),
             log: verifier.log.into_text(),
         }),
-        Err(fault) => {
-            for line in &fault.lines {
-                verifier.log.line(format_args!("{line}"));
-            }
-            Err(Box::new(Rejection {
-                fault,
-                stats,
-                log: verifier.log.into_text(),
-            }))
-        }
+        Err(fault) => Err(Box::new(Rejection {
+            fault,
+            stats,
+            log: verifier.log.into_text(),
+        })),
     }
+}
+
+/// How much work it was, as the kernel's log ends.
+fn log_work(verifier: &mut verifier::Verifier<'_>) {
+    let stats = verifier.stats;
+    if verifier.log.stats() {
+        let us = stats.nanoseconds / 1000;
+        let depths: Vec<String> = verifier
+            .subprogs
+            .iter()
+            .map(|subprog| subprog.stack_depth.to_string())
+            .collect();
+        verifier
+            .log
+            .last_line(format_args!("verification time {us} usec"));
+        verifier
+            .log
+            .last_line(format_args!("stack depth {}", depths.join("+")));
+    }
+    verifier.log.last_line(format_args!(
+        "processed {} insns (limit {}) max_states_per_insn {} total_states {} peak_states {} mark_read 0",
+        stats.insns_processed,
+        skep_spec::limits::MAX_INSNS,
+        stats.states_per_insn_max,
+        stats.states_total,
+        stats.states_peak
+    ));
 }

@@ -66,6 +66,15 @@ impl Log {
         }
     }
 
+    /// A line of the end, which every level shows: why the program is refused, what the work was.
+    pub fn last_line(&mut self, line: fmt::Arguments<'_>) {
+        use fmt::Write as _;
+        if self.level != 0 {
+            let _ = self.text.write_fmt(line);
+            self.text.push('\n');
+        }
+    }
+
     /// Text without a line feed, if any is wanted.
     pub fn push(&mut self, text: fmt::Arguments<'_>) {
         use fmt::Write as _;

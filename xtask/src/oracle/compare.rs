@@ -115,10 +115,17 @@ impl Compared {
 
 /// The last two lines that say something, as the tables keep them.
 pub fn last_words(log: &str) -> String {
-    let lines: Vec<&str> = log
-        .lines()
+    // The recording loader kept four lines before the statistics.
+    const KEPT: usize = 4;
+    let end = ["verification time ", "\nprocessed "]
+        .iter()
+        .find_map(|stats| log.rfind(stats))
+        .unwrap_or(log.len());
+    let kept: Vec<&str> = log[..end].trim_end().lines().collect();
+    let lines: Vec<&str> = kept[kept.len().saturating_sub(KEPT)..]
+        .iter()
         .filter(|line| !is_noise(line))
-        .map(str::trim)
+        .map(|line| line.trim())
         .collect();
     let from = lines.len().saturating_sub(2);
     let mut words = lines[from..].join(" | ");

@@ -40,6 +40,18 @@ pub fn table(root: &Path) -> Result<(Table, PathBuf), String> {
     Ok((table, objects))
 }
 
+/// Tables kept here of objects that are kept here too, or that Debian packages; and where those lie.
+pub fn kept(root: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
+    let folder = root.join("conformance/verifier-oracle");
+    let tables = ["cilium-ebpf.csv", "libxdp.csv"].map(|name| folder.join(name));
+    let objects = [
+        root.join("conformance/cilium-ebpf/testdata"),
+        PathBuf::from("/usr/lib/x86_64-linux-gnu/bpf"),
+        PathBuf::from("/usr/lib/aarch64-linux-gnu/bpf"),
+    ];
+    (tables.into(), objects.into())
+}
+
 fn rows_of(file: &Path, rows: &mut Vec<Row>) {
     let name = file.file_name().map(|name| name.to_string_lossy());
     let (Some(name), Ok(object)) = (name, parse(file)) else {
@@ -58,6 +70,7 @@ fn rows_of(file: &Path, rows: &mut Vec<Row>) {
             rows.push(Row {
                 object: name.clone().into_owned(),
                 program: program.name.clone(),
+                section: program.section.clone(),
                 unprivileged,
                 program_type: program
                     .program_type

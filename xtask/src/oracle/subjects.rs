@@ -133,7 +133,7 @@ impl Subjects {
             .map_err(broken)?
             .ok_or(NoInput::NoObject)?;
         let object = prepared.object();
-        let program = find_program(object, &row.program)
+        let program = find_program(object, row)
             .ok_or_else(|| broken("no such program in the object".into()))?;
         let caps = if row.unprivileged {
             let kept = annotations.unprivileged.caps;
@@ -213,8 +213,10 @@ pub fn parse(path: &Path) -> Result<Object, String> {
     Ok(object)
 }
 
-fn find_program<'o>(object: &'o Object, name: &str) -> Option<&'o ProgramSpec> {
-    object.programs.iter().find(|p| p.name == name)
+/// By name, or, where old compilers left functions without one, by section.
+fn find_program<'o>(object: &'o Object, row: &Row) -> Option<&'o ProgramSpec> {
+    let named = object.programs.iter().find(|p| p.name == row.program);
+    named.or_else(|| object.programs.iter().find(|p| p.section == row.section))
 }
 
 /// Whether a loader without privileges creates the map: the recording one leaves out all other kinds.

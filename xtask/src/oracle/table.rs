@@ -18,6 +18,7 @@ pub enum Verdict {
 pub struct Row {
     pub object: String,
     pub program: String,
+    pub section: String,
     pub unprivileged: bool,
     pub program_type: String,
     pub insn_hash: String,
@@ -88,6 +89,7 @@ impl Table {
                     cell("object").into()
                 },
                 program: cell(if is_suite { "name" } else { "program" }).into(),
+                section: cell("section").into(),
                 unprivileged: cell("mode") == "unpriv",
                 program_type: cell("prog_type").into(),
                 insn_hash: cell("insn_hash").into(),

@@ -16,6 +16,9 @@ use crate::loader::fitted;
 /// The helper number, plus the map's index, of the calls that replace a use of a map that is not there: libbpf's.
 const POISON_MAP: i32 = 2_001_000_000;
 
+/// Where a loader finds room for an arena that does not say where it wants to be.
+const ARENA_ADDRESS: u64 = 0x7f00_0000_0000;
+
 /// Every map of the object, then the templates of its maps of maps.
 pub(super) fn infos(object: &Object, kernel: &TargetKernel, with_types: bool) -> Vec<MapInfo> {
     let mut infos: Vec<MapInfo> = object
@@ -62,10 +65,10 @@ fn info(object: &Object, spec: &MapSpec, kernel: &TargetKernel, with_types: bool
         value_type: typed(spec.value_type),
         inner: None,
         frozen,
-        user_address: if def.map_type == MapType::Arena {
-            def.map_extra
-        } else {
-            0
+        user_address: match def.map_type {
+            MapType::Arena if def.map_extra == 0 => ARENA_ADDRESS,
+            MapType::Arena => def.map_extra,
+            _ => 0,
         },
     }
 }
