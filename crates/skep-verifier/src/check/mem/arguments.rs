@@ -211,6 +211,11 @@ impl<'i> Verifier<'i> {
     fn argument_flags(&self, prototype: &Prototype<'_>, param: &str) -> Flags {
         let attach = self.input.attach_type;
         let raw = attach == Some(AttachType::TraceRawTp);
+        if attach == Some(AttachType::TraceIter)
+            && let Some(flags) = iterated(prototype.name, param)
+        {
+            return flags;
+        }
         let trusted = match self.program_kind() {
             P::Tracing => raw || attach == Some(AttachType::TraceIter),
             P::Lsm => !UNTRUSTED_HOOKS.contains(&prototype.name),
@@ -218,11 +223,10 @@ impl<'i> Verifier<'i> {
             _ => false,
         };
         let mut flags = if trusted { Flags::TRUSTED } else { Flags::NONE };
-        let iterated = attach == Some(AttachType::TraceIter) && param != "meta";
         let foreign = raw && prototype.btf.is_some_and(|btf| btf != BtfIdx::KERNEL);
         let nullable =
             param.ends_with("__nullable") || self.stub_says(prototype, param, "__nullable");
-        if iterated || foreign || nullable {
+        if foreign || nullable {
             flags = flags.with(Flags::MAYBE_NULL);
         }
         flags
@@ -282,6 +286,29 @@ impl<'i> Verifier<'i> {
         let (btf, id) = kernel_type(self.input, BtfKind::Struct, kernel)?;
         Some(Reg::pointer(Kind::BtfId, flags).to(Detail::Btf { btf, id }))
     }
+}
+
+/// What an iterator brings at each step, and at the end brings no more.
+fn iterated(name: &str, param: &str) -> Option<Flags> {
+    let trusted = match (name.strip_prefix("bpf_iter_")?, param) {
+        ("task", "task")
+        | ("bpf_map", "map")
+        | ("cgroup", "cgroup")
+        | ("tcp", "sk_common")
+        | ("udp", "udp_sk")
+        | ("kmem_cache", "s") => Flags::TRUSTED,
+        ("task_file", "task" | "file")
+        | ("task_vma", "task" | "vma")
+        | ("bpf_link", "link")
+        | ("bpf_prog", "prog")
+        | ("bpf_sk_storage_map" | "sockmap" | "netlink", "sk")
+        | ("ipv6_route", "rt")
+        | ("ksym", "ksym")
+        | ("unix", "unix_sk")
+        | ("dmabuf", "dmabuf") => Flags::NONE,
+        _ => return None,
+    };
+    Some(trusted.with(Flags::MAYBE_NULL))
 }
 
 impl Prototype<'_> {
