@@ -332,6 +332,10 @@ impl Tnum {
 
 impl fmt::Display for Tnum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_const() {
+            // As the kernel's log prints numbers.
+            return super::scalar::text::write_unsigned(f, self.value);
+        }
         write!(f, "({:#x}; {:#x})", self.value, self.mask)
     }
 }

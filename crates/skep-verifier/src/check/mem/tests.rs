@@ -77,7 +77,7 @@ fn spills_keep_pointers_and_numbers() {
     let misaligned = program(&[&[Insn::store_imm(W, 10, -6, 0)]]);
     assert_eq!(
         verdict(ProgramType::SocketFilter, &misaligned),
-        "misaligned stack access off (0x0; 0x0)+0+-6 size 4"
+        "misaligned stack access off 0+0+-6 size 4"
     );
 }
 
