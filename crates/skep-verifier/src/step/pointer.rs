@@ -152,13 +152,13 @@ impl Verifier<'_> {
         }
         match new.kind {
             Kind::Stack => {
-                let Some(variable) = new.num.as_const() else {
+                let at = i64::from(new.off).wrapping_add(new.num.bits.value as i64);
+                if !new.num.is_const() {
                     return Err(refused(format!(
-                        "R{dst} variable stack access prohibited for !root, var_off={} off={}",
-                        new.num.bits, new.off
+                        "R{dst} variable stack access prohibited for !root, var_off={} off={at}",
+                        new.num.bits
                     )));
-                };
-                let at = i64::from(new.off).wrapping_add(variable as i64);
+                }
                 if !(-STACK_BYTES..0).contains(&at) {
                     return Err(refused(format!(
                         "R{dst} stack pointer arithmetic goes out of range, prohibited for !root; off={at}"

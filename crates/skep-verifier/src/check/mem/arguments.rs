@@ -170,6 +170,14 @@ impl<'i> Verifier<'i> {
         if let Some(buffer) = self.iterator_buffer(name, param) {
             return Ok(buffer);
         }
+        if self.struct_ops_name() == Some("Qdisc_ops")
+            && name == "enqueue"
+            && arg == 2
+            && let Some((btf, id)) = kernel_type(self.input, BtfKind::Struct, "bpf_sk_buff_ptr")
+        {
+            // A list of packets to be freed, which programs only hand on.
+            return Ok(Reg::pointer(Kind::BtfId, Flags::TRUSTED).to(Detail::Btf { btf, id }));
+        }
         let (pointed, ty) = match types.resolved(target) {
             Ok((_, Ty::Void | Ty::Int(_))) => return Ok(Reg::UNKNOWN),
             Ok(found) => found,

@@ -4,7 +4,7 @@ use skep_spec::insn::{Insn, size};
 
 use super::{Access, EINVAL, denied};
 use crate::fault::{Fault, Rule};
-use crate::state::reg::{Flags, Kind};
+use crate::state::reg::{Flags, Kind, Reg};
 use crate::step::Use;
 use crate::verifier::Verifier;
 
@@ -26,14 +26,14 @@ impl Verifier<'_> {
     pub fn check_atomic(&mut self, insn: Insn) -> Rule {
         match insn.imm {
             op::LOAD_ACQ => {
-                self.check_reg_arg(insn.src, Use::Read)?;
-                self.check_atomic_pointer(insn.src, "loads from")?;
-                self.load_through(insn, true)
+                let pointer = *self.reg(insn.src);
+                self.load_through(insn, true)?;
+                check_atomic_pointer(&pointer, insn.src, "loads from")
             }
             op::STORE_REL => {
-                self.check_reg_arg(insn.dst, Use::Read)?;
-                self.check_atomic_pointer(insn.dst, "stores into")?;
-                self.store_through(insn, true)
+                let pointer = *self.reg(insn.dst);
+                self.store_through(insn, true)?;
+                check_atomic_pointer(&pointer, insn.dst, "stores into")
             }
             op::XCHG | op::CMPXCHG => self.check_atomic_rmw(insn),
             imm if matches!(imm & !op::FETCH, op::ADD | op::OR | op::AND | op::XOR) => {
@@ -72,7 +72,7 @@ impl Verifier<'_> {
         if self.is_pointer_value(insn.src) {
             return Err(leak(insn.src));
         }
-        self.check_atomic_pointer(insn.dst, "stores into")?;
+        check_atomic_pointer(self.reg(insn.dst), insn.dst, "stores into")?;
         let fetched = match insn.imm {
             op::CMPXCHG => Some(0),
             imm if imm & op::FETCH != 0 => Some(insn.src),
@@ -118,30 +118,25 @@ impl Verifier<'_> {
         }
         self.check_mem_access(insn.dst, off, write)
     }
+}
 
-    /// Contexts, packets, flow keys and sockets are not for atomics.
-    fn check_atomic_pointer(&self, number: u8, how: &str) -> Rule {
-        let reg = self.reg(number);
-        let refused = matches!(
-            reg.kind,
-            Kind::Ctx
-                | Kind::Packet
-                | Kind::PacketMeta
-                | Kind::FlowKeys
-                | Kind::Socket
-                | Kind::SockCommon
-                | Kind::TcpSock
-                | Kind::XdpSock
-        );
-        if refused {
-            return Err(denied(
-                "verifier-atomic-pointer",
-                format!(
-                    "BPF_ATOMIC {how} R{number} {} is not allowed",
-                    reg.type_name()
-                ),
-            ));
-        }
-        Ok(())
+/// Contexts, packets, flow keys and sockets are not for atomics.
+fn check_atomic_pointer(reg: &Reg, number: u8, how: &str) -> Rule {
+    match reg.kind {
+        Kind::Ctx
+        | Kind::Packet
+        | Kind::PacketMeta
+        | Kind::FlowKeys
+        | Kind::Socket
+        | Kind::SockCommon
+        | Kind::TcpSock
+        | Kind::XdpSock => Err(denied(
+            "verifier-atomic-pointer",
+            format!(
+                "BPF_ATOMIC {how} R{number} {} is not allowed",
+                reg.type_name()
+            ),
+        )),
+        _ => Ok(()),
     }
 }

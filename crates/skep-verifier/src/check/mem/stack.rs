@@ -358,13 +358,12 @@ impl Verifier<'_> {
 
     /// Puts the register into the slot's `size` bytes of lowest address; the others are some number from now on.
     fn spill(&mut self, pointer: &Reg, index: usize, reg: Reg, size: usize) {
-        let leaks = self.allow.ptr_leaks;
         let slot = &mut self.stack_frame_mut(pointer).stack_mut(index + 1)[index];
         slot.reg = reg;
         for (at, byte) in slot.bytes.iter_mut().enumerate() {
             if at >= 8 - size.min(8) {
                 *byte = SlotByte::Spill;
-            } else if *byte != SlotByte::Zero && !(leaks && *byte == SlotByte::Invalid) {
+            } else if !matches!(*byte, SlotByte::Zero | SlotByte::Invalid) {
                 *byte = SlotByte::Misc;
             }
         }
