@@ -194,7 +194,7 @@ fn program(rules: Rules, random: &mut Random) -> Vec<Insn> {
                         insn(cond | class, dst, 0, 0, imm)
                     };
                     let (a, b) = operands(&regs, jump);
-                    let taken = branch_taken(&a, &b, condition(jump), is32(jump));
+                    let taken = branch_taken(rules, &a, &b, condition(jump), is32(jump));
                     // Mostly jumps that can go on to the next instruction, or the program soon ends.
                     if taken.is_none()
                         || (taken == Some(false) && random.below(4) == 0)
@@ -546,7 +546,7 @@ fn compare(rules: Rules, insns: &[Insn], log: &str, outcome: &mut Outcome) {
                 let target = at + 1 + insn.off as usize;
                 let what = format!("{line}\n  before {a}\n  before {b}");
                 known[at].clone_from(&what);
-                match branch_taken(&a, &b, condition(insn), is32(insn)) {
+                match branch_taken(rules, &a, &b, condition(insn), is32(insn)) {
                     Some(true) => expected_next = Some((target, what)),
                     Some(false) => expected_next = Some((at + 1, what)),
                     None => {
@@ -671,7 +671,7 @@ fn what_6_18_15_printed() {
             outcome.compare(line, &[&a, &b], &alu(rules, op, width, &a, &b), after_a);
             continue;
         }
-        let known = branch_taken(&a, &b, condition(insn), is32(insn));
+        let known = branch_taken(rules, &a, &b, condition(insn), is32(insn));
         if way == "always" || way == "never" {
             assert_eq!(known, Some(way == "always"), "{line}");
             continue;

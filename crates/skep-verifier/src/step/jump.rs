@@ -86,7 +86,7 @@ impl Verifier<'_> {
             return packet_taken(dst, src, cond);
         }
         if !dst.is_pointer() && !src.is_pointer() {
-            return branch_taken(&dst.num, &src.num, cond, narrow);
+            return branch_taken(self.scalar_rules(), &dst.num, &src.num, cond, narrow);
         }
         // A valid pointer never equals zero.
         let (pointer, number) = if src.is_pointer() {

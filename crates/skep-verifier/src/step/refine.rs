@@ -116,7 +116,13 @@ impl Cond {
 /// Whether the jump is always (`true`) or never (`false`) taken; `None` if that depends.
 #[inline]
 #[must_use]
-pub fn branch_taken(a: &Scalar, b: &Scalar, cond: Cond, is32: bool) -> Option<bool> {
+pub fn branch_taken(rules: Rules, a: &Scalar, b: &Scalar, cond: Cond, is32: bool) -> Option<bool> {
+    if !rules.pairs
+        && known(b, is32).is_none()
+        && !(rules.constant_first && known(a, is32).is_some())
+    {
+        return None;
+    }
     // Both on 64 bits, signed bounds sign-extended: the comparisons are then the same for both widths.
     let (umin_a, umax_a, smin_a, smax_a) = bounds(a, is32);
     let (umin_b, umax_b, smin_b, smax_b) = bounds(b, is32);
@@ -126,8 +132,8 @@ pub fn branch_taken(a: &Scalar, b: &Scalar, cond: Cond, is32: bool) -> Option<bo
         _ => None,
     };
     match cond {
-        Cond::Eq => equality(a, b, is32),
-        Cond::Ne => equality(a, b, is32).map(|equal| !equal),
+        Cond::Eq => equality(rules, a, b, is32),
+        Cond::Ne => equality(rules, a, b, is32).map(|equal| !equal),
         Cond::Set => common_bit(a, b, is32),
         Cond::Clear => common_bit(a, b, is32).map(|common| !common),
         Cond::Gt => always_or_never(umin_a > umax_b, umax_a <= umin_b),
@@ -173,7 +179,7 @@ fn known(scalar: &Scalar, is32: bool) -> Option<u64> {
     }
 }
 
-fn equality(a: &Scalar, b: &Scalar, is32: bool) -> Option<bool> {
+fn equality(rules: Rules, a: &Scalar, b: &Scalar, is32: bool) -> Option<bool> {
     let (x, y) = (bits(a, is32), bits(b, is32));
     if x.is_const() && y.is_const() {
         return Some(x.value == y.value);
@@ -184,7 +190,7 @@ fn equality(a: &Scalar, b: &Scalar, is32: bool) -> Option<bool> {
         umin_a > umax_b || umax_a < umin_b || smin_a > smax_b || smax_a < smin_b
     };
     // 64-bit numbers whose low halves never agree are not equal either.
-    if !x.overlap(y) || apart(is32) || (!is32 && apart(true)) {
+    if (rules.differing_bits && !x.overlap(y)) || apart(is32) || (!is32 && apart(true)) {
         return Some(false);
     }
     None
@@ -208,7 +214,7 @@ fn common_bit(a: &Scalar, b: &Scalar, is32: bool) -> Option<bool> {
 /// What the side of a jump teaches about its operands: the condition holds (`taken`) or does not.
 #[inline]
 pub fn refine(rules: Rules, cond: Cond, is32: bool, taken: bool, a: &mut Scalar, b: &mut Scalar) {
-    learn(cond, is32, taken, a, b);
+    learn(rules, cond, is32, taken, a, b);
     a.sync_by(rules);
     b.sync_by(rules);
 }
@@ -217,7 +223,7 @@ pub fn refine(rules: Rules, cond: Cond, is32: bool, taken: bool, a: &mut Scalar,
 #[inline]
 pub fn refine_self(rules: Rules, cond: Cond, is32: bool, taken: bool, scalar: &mut Scalar) {
     let (mut a, mut b) = (*scalar, *scalar);
-    learn(cond, is32, taken, &mut a, &mut b);
+    learn(rules, cond, is32, taken, &mut a, &mut b);
     let (mut wide, mut low) = (a.range64(), a.range32());
     wide.meet_unsigned(b.umin, b.umax);
     wide.meet_signed(b.smin, b.smax);
@@ -229,9 +235,13 @@ pub fn refine_self(rules: Rules, cond: Cond, is32: bool, taken: bool, scalar: &m
     scalar.sync_by(rules);
 }
 
-fn learn(cond: Cond, is32: bool, taken: bool, a: &mut Scalar, b: &mut Scalar) {
+fn learn(rules: Rules, cond: Cond, is32: bool, taken: bool, a: &mut Scalar, b: &mut Scalar) {
     let cond = if taken { cond } else { cond.negated() };
+    if !rules.pairs && cond != Cond::Eq && known(a, is32).is_none() && known(b, is32).is_none() {
+        return;
+    }
     match cond {
+        Cond::Ne if !rules.not_equal => {}
         Cond::Eq => meet(is32, a, b),
         Cond::Ne => exclude(is32, a, b),
         Cond::Set | Cond::Clear => learn_bits(cond == Cond::Set, is32, a, b),

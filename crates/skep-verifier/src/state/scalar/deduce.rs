@@ -77,7 +77,9 @@ impl Scalar {
                 parts.low.meet_one_sign();
             }
             parts.wide.meet_signs();
-            parts.wide.meet_one_sign();
+            if rules.one_sign_64 {
+                parts.wide.meet_one_sign();
+            }
             parts.wide_from_low();
             // A round that changes nothing is the last that could.
             if (parts.wide, parts.low) == before {

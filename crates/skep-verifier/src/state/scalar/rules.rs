@@ -7,6 +7,18 @@ use skep_spec::profile::Version;
 /// What a release deduces about numbers, and what not yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
+    /// Contradictions are looked for.
+    pub invariants: bool,
+    /// Jumps that compare a constant with an unknown number, in this order, are decided where they can be.
+    pub constant_first: bool,
+    /// Jumps teach two unknown numbers about each other; without it only a constant teaches, and equality.
+    pub pairs: bool,
+    /// A number that differs from a constant at the end of its bounds loses that end.
+    pub not_equal: bool,
+    /// Numbers with differing known bits are not equal.
+    pub differing_bits: bool,
+    /// Signed 64-bit bounds on both sides of zero are cut to one side, where the unsigned ones reach only that.
+    pub one_sign_64: bool,
     /// Bits that leave one number within the unsigned bounds make it that number.
     pub single_number: bool,
     /// Signed 32-bit bounds on both sides of zero are cut to one side, where the unsigned ones reach only that.
@@ -20,8 +32,30 @@ pub struct Rules {
 }
 
 impl Rules {
+    /// Linux before 6.4.
+    pub const V6_1: Rules = Rules {
+        constant_first: false,
+        ..Rules::V6_6
+    };
+
+    /// Linux before 6.8.
+    pub const V6_6: Rules = Rules {
+        invariants: false,
+        pairs: false,
+        not_equal: false,
+        differing_bits: false,
+        one_sign_64: false,
+        ..Rules::V6_18
+    };
+
     /// Linux 6.18 as it was released, and its stable releases up to 6.18.15 at least.
     pub const V6_18: Rules = Rules {
+        invariants: true,
+        constant_first: true,
+        pairs: true,
+        not_equal: true,
+        differing_bits: true,
+        one_sign_64: true,
         single_number: false,
         one_sign_32: false,
         negative_low_half: false,
@@ -36,16 +70,18 @@ impl Rules {
         negative_low_half: true,
         byte_order: true,
         fork_signs: true,
+        ..Rules::V6_18
     };
 
     /// The rules of a release.
     #[inline]
     #[must_use]
     pub const fn of(version: Version) -> Rules {
-        if version.major >= 7 {
-            Rules::V7_0
-        } else {
-            Rules::V6_18
+        match (version.major, version.minor) {
+            (0..=5, _) | (6, 0..=3) => Rules::V6_1,
+            (6, 4..=7) => Rules::V6_6,
+            (6, _) => Rules::V6_18,
+            _ => Rules::V7_0,
         }
     }
 }
