@@ -149,7 +149,7 @@ impl Outcome {
 }
 
 /// Words, where a quoted text is one word.
-fn items(text: &str) -> Vec<&str> {
+pub(crate) fn items(text: &str) -> Vec<&str> {
     let (mut found, mut start, mut quoted) = (Vec::new(), None, false);
     for (at, c) in text.char_indices() {
         quoted ^= c == '"';

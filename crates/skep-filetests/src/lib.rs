@@ -1,6 +1,6 @@
 //! Runs the text tests under `filetests/`: each file holds its own directives and expectations.
 //!
-//! A file's first directive names the verb: `; test asm`, `; test error` or `; test run on interp, kernel`. See
+//! A file's first directive names the verb: `; test asm`, `; test error`, `; test verify` or `; test run on interp, kernel`. See
 //! `filetests/README.md` for the format. With `BLESS=1` in the environment, expectations are rewritten from what the
 //! first target answers.
 //!
@@ -10,6 +10,7 @@
 pub mod asm;
 pub mod directive;
 pub mod run;
+pub mod verify;
 
 use std::path::{Path, PathBuf};
 
@@ -51,6 +52,7 @@ pub fn run_all(folder: &Path, bless: bool) -> Report {
         let blessed = match file.verb.as_str() {
             "asm" => asm::round_trip(&shown, &text, &mut report),
             "error" => asm::errors(&shown, &text, &mut report),
+            "verify" => verify::cases(&shown, &text, &mut report),
             "run" => run::cases(&shown, &text, &file, &targets, &mut report),
             other => {
                 report

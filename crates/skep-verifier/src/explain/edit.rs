@@ -14,6 +14,8 @@ pub enum Edit {
     /// These instructions before that slot. Their own jumps are relative among themselves; one past the end is the
     /// instruction that they stand before.
     Insert { before: usize, insns: Vec<Insn> },
+    /// These after the instruction that ends before that slot: jumps to the slot pass them by.
+    InsertAfter { end: usize, insns: Vec<Insn> },
     /// These in place of `count` slots from `at`.
     Replace {
         at: usize,
@@ -47,8 +49,9 @@ impl Edit {
     pub fn apply(&self, input: &Input) -> Option<Input> {
         let mut new = input.clone();
         match self {
-            Edit::Insert { before, insns } => splice(&mut new, *before, 0, insns)?,
-            Edit::Replace { at, count, insns } => splice(&mut new, *at, *count, insns)?,
+            Edit::Insert { before, insns } => splice(&mut new, *before, 0, insns, true)?,
+            Edit::InsertAfter { end, insns } => splice(&mut new, *end, 0, insns, false)?,
+            Edit::Replace { at, count, insns } => splice(&mut new, *at, *count, insns, true)?,
             Edit::License(license) => new.license = (*license).into(),
             Edit::Flags(flags) => new.flags |= flags,
             Edit::AttachType(attach) => new.attach_type = Some(*attach),
@@ -97,16 +100,16 @@ fn retarget(insn: &mut Insn, at: usize, to: i64) -> Option<()> {
     Some(())
 }
 
-fn splice(input: &mut Input, at: usize, count: usize, insns: &[Insn]) -> Option<()> {
+fn splice(input: &mut Input, at: usize, count: usize, insns: &[Insn], caught: bool) -> Option<()> {
     let old = &input.insns;
     let end = at.checked_add(count)?;
     if end > old.len() {
         return None;
     }
     let grown = insns.len() as i64 - count as i64;
-    // What stood at `at` or is replaced is now reached through the first inserted instruction.
+    // What stood at `at` or is replaced is now reached through the first inserted instruction, if jumps are `caught`.
     let moved = |slot: i64| {
-        if slot <= at as i64 {
+        if slot < at as i64 || caught && slot == at as i64 {
             slot
         } else if slot < end as i64 {
             at as i64

@@ -1,6 +1,15 @@
 //! One file a kind of rejection: what led to it and what would mend it.
 
+pub mod arithmetic;
 pub mod bounds;
+pub mod call;
+pub mod context;
+pub mod looping;
 pub mod null;
 pub mod packet;
+pub mod reference;
+pub mod result;
+pub mod scalar;
+pub mod stack;
+pub mod structure;
 pub mod uninitialised;

@@ -149,6 +149,15 @@ fn size(case: &Case<'_>, found: &mut Findings) {
         .map_or("the call", |helper| helper.name);
     found.here = format!("r{number} is the size for {name}, {}", range(&reg));
     found.edits.push(limit(case, case.insn, number, max));
+    // Sizes that may not be zero have a lower limit too.
+    let (edit, text) = limit(case, case.insn, number, max);
+    if let Edit::Insert { before, mut insns } = edit {
+        insns.insert(0, Insn::jmp64_imm(jmp::JSLT, number, 1, 1));
+        found.edits.push((
+            Edit::Insert { before, insns },
+            format!("{text}, nor smaller than 1"),
+        ));
+    }
 }
 
 /// How many bytes there are.
