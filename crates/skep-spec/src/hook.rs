@@ -33,6 +33,12 @@ pub enum IterArgument {
     BufOrNull,
 }
 
+/// Whether that iterator (without `bpf_iter_`) was looked at, so that an argument that is not listed is trusted and
+/// never null.
+pub fn is_known_iterator(iterator: &str) -> bool {
+    ITERATORS.iter().any(|row| row.0 == iterator)
+}
+
 /// The argument of that iterator's program (without `bpf_iter_`), where it differs from what a trusted, never null
 /// argument of its BTF type would be.
 pub fn iterator_argument(iterator: &str, argument: u32) -> Option<IterArgument> {

@@ -3,6 +3,8 @@
 //! A kfunc has no stable number: a call names it through BTF. This table says which names the embedded engine runs;
 //! the kernel engine asks the kernel's own BTF instead.
 
+pub mod kernel;
+
 /// A kernel function.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Kfunc {

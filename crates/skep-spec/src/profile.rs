@@ -184,7 +184,7 @@ impl Profile {
                 .kfuncs
                 .binary_search_by(|known| known.as_str().cmp(name))
                 .is_ok(),
-            None => kfunc::by_name(name).is_some_and(|kfunc| self.version.has(kfunc.since)),
+            None => kfunc::kernel::by_name(name).is_some_and(|kfunc| self.version.has(kfunc.since)),
         }
     }
 

@@ -14,7 +14,6 @@ pub mod kptr;
 pub mod lock;
 pub mod map_program;
 pub mod mem;
-pub mod probe;
 pub mod refs;
 pub mod region;
 pub mod result;

@@ -6,6 +6,7 @@
 
 use skep_btf::{Btf, Ty, TypeId};
 use skep_spec::helper::{Helper, Site};
+use skep_spec::kfunc::kernel::Caller;
 use skep_spec::profile::Profile;
 use skep_spec::program::{AttachType, ProgramType};
 
@@ -49,6 +50,17 @@ impl Place<'_> {
             target: self.target,
             ops: self.ops,
             sleepable: self.sleepable,
+        }
+    }
+
+    /// The same as the tables of kfuncs ask for it.
+    pub(crate) fn caller(&self, platform: &Platform<'_>) -> Caller<'_> {
+        Caller {
+            version: platform.profile.version,
+            program: self.program,
+            attach: self.attach,
+            ops: self.ops,
+            member: self.target,
         }
     }
 

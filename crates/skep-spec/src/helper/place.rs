@@ -279,8 +279,9 @@ impl Helper {
             (107 | 108, Syscall) => false,
             (107 | 108, Tracing) => match site.attach {
                 Some(TraceRawTp | TraceIter) => true,
+                // Not of another program, which is no target by name.
                 Some(TraceFentry | TraceFexit | TraceFsession) => {
-                    !target.starts_with("bpf_sk_storage")
+                    !target.is_empty() && !target.starts_with("bpf_sk_storage")
                 }
                 _ => false,
             },

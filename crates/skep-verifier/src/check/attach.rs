@@ -80,16 +80,15 @@ impl<'i> Verifier<'i> {
         Some((proto.index, id.0))
     }
 
-    /// What an LSM program may return: what its hook may. Hooks that answer yes or no give 0 or 1, hooks without a
-    /// result are not asked, all others an error number or 0.
+    /// What an LSM program may return: what its hook may; hooks without a result are not asked.
     pub(in crate::check) fn lsm_result_range(&self) -> ExitRange {
-        const MAX_ERRNO: i32 = 4095;
         let Some(name) = self.attach_prototype().map(|proto| proto.name) else {
             return ExitRange::Ignored;
         };
-        match name.strip_prefix("bpf_lsm_").unwrap_or(name) {
-            "audit_rule_known" | "inode_xattr_skipcap" => ExitRange::Within(0, 1),
-            _ => ExitRange::Within(-MAX_ERRNO, 0),
+        let hook = name.strip_prefix("bpf_lsm_").unwrap_or(name);
+        match skep_spec::lsm::return_range(hook, self.platform.profile.version) {
+            Some((min, max)) => ExitRange::Within(min, max),
+            None => ExitRange::Ignored,
         }
     }
 

@@ -4,10 +4,10 @@
 
 use skep_btf::ty::Linkage;
 use skep_btf::{Kind as BtfKind, Ty, TypeId};
+use skep_spec::lsm;
 use skep_spec::program::{AttachType as A, ProgramType as P, flags};
 
 use crate::check::call::EINVAL;
-use crate::check::probe::is_sleepable_hook;
 use crate::fault::{Fault, Rule};
 use crate::input::{AttachTarget, BtfIdx, TargetProgram};
 use crate::verifier::Verifier;
@@ -41,21 +41,6 @@ const NO_RETURN: [&str; 11] = [
     "kthread_complete_and_exit",
     "kthread_exit",
     "make_task_dead",
-];
-
-/// Hooks whose results BPF programs must not decide.
-const DISABLED_HOOKS: [&str; 11] = [
-    "audit_rule_match",
-    "getprocattr",
-    "getselfattr",
-    "inode_copy_up_xattr",
-    "inode_getsecurity",
-    "inode_listsecurity",
-    "inode_need_killpriv",
-    "ismaclabel",
-    "key_getsecurity",
-    "setprocattr",
-    "vm_enough_memory",
 ];
 
 /// Functions made to have their result changed, and whether they may sleep.
@@ -173,7 +158,8 @@ impl Verifier<'_> {
         let modifiable = MODIFIABLE.iter().find(|(known, _)| *known == name);
         if sleepable {
             let may = match self.input.program_type {
-                P::Lsm => is_sleepable_hook(name.strip_prefix(HOOK).unwrap_or(name)),
+                P::Lsm => lsm::hook(name.strip_prefix(HOOK).unwrap_or(name))
+                    .is_some_and(|hook| hook.sleepable(self.platform.profile.version)),
                 _ => modifiable.is_some_and(|(_, sleeps)| *sleeps) || self.fails_on_demand(name),
             };
             if !may {
@@ -207,7 +193,11 @@ impl Verifier<'_> {
             return refuse(EINVAL, "LSM programs must have a GPL compatible license");
         }
         match name.strip_prefix(HOOK) {
-            Some(hook) if DISABLED_HOOKS.contains(&hook) => refuse(
+            Some(hook) if lsm::NOT_HOOKS.contains(&hook) => refuse(
+                EINVAL,
+                format!("attach_btf_id {number} points to wrong type name {name}"),
+            ),
+            Some(hook) if self.is_shut(hook) => refuse(
                 EINVAL,
                 format!("attach_btf_id {number} points to disabled hook {name}"),
             ),
@@ -217,6 +207,10 @@ impl Verifier<'_> {
                 format!("attach_btf_id {number} points to wrong type name {name}"),
             ),
         }
+    }
+
+    fn is_shut(&self, hook: &str) -> bool {
+        lsm::hook(hook).is_some_and(|hook| hook.disabled(self.platform.profile.version))
     }
 
     /// A function of another program: to be replaced, or looked at.

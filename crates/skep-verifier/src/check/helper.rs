@@ -38,8 +38,6 @@ pub(in crate::check) mod id {
     pub const MAP_PUSH_ELEM: u32 = 87;
     pub const MAP_POP_ELEM: u32 = 88;
     pub const MAP_PEEK_ELEM: u32 = 89;
-    pub const SK_STORAGE_GET: u32 = 107;
-    pub const SK_STORAGE_DELETE: u32 = 108;
     pub const SK_FULLSOCK: u32 = 95;
     pub const TCP_SOCK: u32 = 96;
     pub const SKC_LOOKUP_TCP: u32 = 99;
@@ -49,7 +47,6 @@ pub(in crate::check) mod id {
     pub const SKC_TO_TCP6_SOCK: u32 = 136;
     pub const SKC_TO_UDP6_SOCK: u32 = 140;
     pub const GET_TASK_STACK: u32 = 141;
-    pub const D_PATH: u32 = 147;
     pub const PER_CPU_PTR: u32 = 153;
     pub const THIS_CPU_PTR: u32 = 154;
     pub const FOR_EACH_MAP_ELEM: u32 = 164;
@@ -71,7 +68,6 @@ impl Verifier<'_> {
     /// A call of a helper by number.
     pub fn check_helper_call(&mut self, insn: Insn) -> Rule {
         let helper = self.platform.helper(insn.imm as u32)?;
-        self.check_allowed_in_probe(helper.id)?;
         if helper.might_sleep() {
             self.check_may_sleep(helper)?;
         }

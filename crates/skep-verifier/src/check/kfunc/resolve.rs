@@ -379,7 +379,7 @@ impl<'i> Verifier<'i> {
         } else {
             Special::None
         };
-        let (flags, allowed) = facts::of(name, self.program_kind(), self.input.attach_type);
+        let (flags, allowed) = facts::of(name, &self.platform);
         let program = self.program_kind();
         let described = (0..params.len())
             .map(|at| {

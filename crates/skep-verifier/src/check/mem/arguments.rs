@@ -2,6 +2,8 @@
 
 use skep_btf::ty::Params;
 use skep_btf::{Btf, Kind as BtfKind, Ty, TypeId};
+use skep_spec::hook::{self, IterArgument};
+use skep_spec::lsm;
 use skep_spec::program::{AttachType, ProgramType as P};
 
 use super::btf_walk::tag;
@@ -12,17 +14,6 @@ use crate::record::kernel_type;
 use crate::state::reg::{Detail, Flags, Kind, Reg};
 use crate::state::scalar::Scalar;
 use crate::verifier::Verifier;
-
-/// Hooks whose arguments are not trusted: the objects are not alive yet, or not any more.
-const UNTRUSTED_HOOKS: [&str; 7] = [
-    "bpf_lsm_bpf_map_free",
-    "bpf_lsm_bpf_prog_free",
-    "bpf_lsm_file_alloc_security",
-    "bpf_lsm_file_free_security",
-    "bpf_lsm_sk_alloc_security",
-    "bpf_lsm_sk_free_security",
-    "bpf_lsm_task_free",
-];
 
 /// Hooks that return a boolean.
 const BOOLEAN_HOOKS: [&str; 3] = [
@@ -218,23 +209,41 @@ impl<'i> Verifier<'i> {
     /// How far an argument may be trusted, and whether it may be null.
     fn argument_flags(&self, prototype: &Prototype<'_>, param: &str) -> Flags {
         let attach = self.input.attach_type;
+        let version = self.platform.profile.version;
         let raw = attach == Some(AttachType::TraceRawTp);
+        let index = prototype
+            .params
+            .iter()
+            .position(|other| other.name == param)
+            .unwrap_or_default();
         if attach == Some(AttachType::TraceIter)
-            && let Some(flags) = iterated(prototype.name, param)
+            && let Some(iterator) = prototype.name.strip_prefix("bpf_iter_")
+            && hook::is_known_iterator(iterator)
         {
-            return flags;
+            return match hook::iterator_argument(iterator, index as u32) {
+                None => Flags::TRUSTED,
+                Some(IterArgument::PtrOrNull) => Flags::MAYBE_NULL,
+                Some(_) => Flags::TRUSTED.with(Flags::MAYBE_NULL),
+            };
         }
         let trusted = match self.program_kind() {
             P::Tracing => raw || attach == Some(AttachType::TraceIter),
-            P::Lsm => !UNTRUSTED_HOOKS.contains(&prototype.name),
+            P::Lsm => {
+                let name = prototype.name.strip_prefix("bpf_lsm_");
+                !name
+                    .and_then(lsm::hook)
+                    .is_some_and(|hook| hook.untrusted(version))
+            }
             P::StructOps => true,
             _ => false,
         };
         let mut flags = if trusted { Flags::TRUSTED } else { Flags::NONE };
         let foreign = raw && prototype.btf.is_some_and(|btf| btf != BtfIdx::KERNEL);
+        let seen = index.saturating_sub(prototype.skipped).min(31);
+        let listed = raw && hook::nullable_arguments(prototype.name, version) >> seen & 1 != 0;
         let nullable =
             param.ends_with("__nullable") || self.stub_says(prototype, param, "__nullable");
-        if foreign || nullable {
+        if foreign || listed || nullable {
             flags = flags.with(Flags::MAYBE_NULL);
         }
         flags
@@ -294,29 +303,6 @@ impl<'i> Verifier<'i> {
         let (btf, id) = kernel_type(self.input, BtfKind::Struct, kernel)?;
         Some(Reg::pointer(Kind::BtfId, flags).to(Detail::Btf { btf, id }))
     }
-}
-
-/// What an iterator brings at each step, and at the end brings no more.
-fn iterated(name: &str, param: &str) -> Option<Flags> {
-    let trusted = match (name.strip_prefix("bpf_iter_")?, param) {
-        ("task", "task")
-        | ("bpf_map", "map")
-        | ("cgroup", "cgroup")
-        | ("tcp", "sk_common")
-        | ("udp", "udp_sk")
-        | ("kmem_cache", "s") => Flags::TRUSTED,
-        ("task_file", "task" | "file")
-        | ("task_vma", "task" | "vma")
-        | ("bpf_link", "link")
-        | ("bpf_prog", "prog")
-        | ("bpf_sk_storage_map" | "sockmap" | "netlink", "sk")
-        | ("ipv6_route", "rt")
-        | ("ksym", "ksym")
-        | ("unix", "unix_sk")
-        | ("dmabuf", "dmabuf") => Flags::NONE,
-        _ => return None,
-    };
-    Some(trusted.with(Flags::MAYBE_NULL))
 }
 
 impl Prototype<'_> {
