@@ -162,11 +162,13 @@ impl CallerSet {
             CryptoCtx => syscall,
             Lsm => program == P::Lsm,
             Cgroup => cgroup,
-            Session => match (program, caller.attach) {
-                (P::Kprobe, Some(A::TraceKprobeSession | A::TraceUprobeSession)) => true,
-                (P::Tracing, Some(A::TraceFsession)) => true,
-                _ => false,
-            },
+            Session => matches!(
+                (program, caller.attach),
+                (
+                    P::Kprobe,
+                    Some(A::TraceKprobeSession | A::TraceUprobeSession)
+                ) | (P::Tracing, Some(A::TraceFsession))
+            ),
             Iter => program == P::Tracing && caller.attach == Some(A::TraceIter),
             StructOps => ops,
             StructOpsSyscall => ops || syscall,
