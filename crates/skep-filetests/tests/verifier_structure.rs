@@ -283,7 +283,8 @@ fn graph(random: &mut Random) -> Vec<Insn> {
                 insns.extend(Insn::ld_imm64_pseudo(1, 4, anywhere(random), 0))
             }
             14 => insns.push(Insn::new(class::JMP | jmp::JCOND, 0, 0, to as i16, 0)),
-            _ => insns.push(match random.below(5) {
+            _ => insns.push(match random.below(6) {
+                5 => Insn::new(random.of(&[0x30, 0x50]), 0, 0, 0, 3),
                 0 => Insn::mov64_reg(2, 3),
                 1 => Insn::new(0x0f, 0, 6, 0, 0),
                 2 => Insn::call_helper(random.of(&[1, 5, 7, 12, 181, 164])),

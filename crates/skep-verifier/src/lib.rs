@@ -71,7 +71,8 @@ fn log_work(verifier: &mut verifier::Verifier<'_>) {
         let depths: Vec<String> = verifier
             .subprogs
             .iter()
-            .map(|subprog| subprog.stack_depth.to_string())
+            .map(|subprog| subprog.stack_depth + verifier.loop_budget_bytes(subprog))
+            .map(|bytes| bytes.to_string())
             .collect();
         verifier
             .log

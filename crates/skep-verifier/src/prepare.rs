@@ -7,7 +7,7 @@ use skep_btf::ty::Linkage;
 use skep_btf::{Ty, TypeId};
 use skep_spec::disasm::{self, Style};
 use skep_spec::helper;
-use skep_spec::insn::Insn;
+use skep_spec::insn::{Insn, class, jmp};
 use skep_spec::program::{AttachType, ProgramType};
 
 use crate::cfg::fastcall::{FastCall, FastCalls};
@@ -163,6 +163,23 @@ impl Verifier<'_> {
             sub.tail_call_reachable = reachable;
         }
         Ok(())
+    }
+}
+
+impl Verifier<'_> {
+    /// What may_goto adds to a frame: its budget, with the time at which it runs out since 6.15. A jump to the next
+    /// instruction is left out.
+    pub(crate) fn loop_budget_bytes(&self, sub: &Subprog) -> u32 {
+        let is_loop = |insn: &Insn| insn.code == class::JMP | jmp::JCOND && insn.off != 0;
+        match self.insns.get(sub.start..sub.end) {
+            Some(insns) if insns.iter().any(is_loop) => {
+                match self.input.profile.version.has("6.15") {
+                    true => 16,
+                    false => 8,
+                }
+            }
+            _ => 0,
+        }
     }
 }
 

@@ -162,6 +162,8 @@ fn is_noise(line: &str) -> bool {
         "At least one",
         "FUNC",
         "live regs",
+        "Live regs",
+        "SCC ",
     ];
     let numbered = |line: &str, after: &str| {
         let rest = line.trim_start_matches(|c: char| c.is_ascii_digit());
@@ -178,6 +180,10 @@ fn is_noise(line: &str) -> bool {
                 && (*start != "func#" || line.contains('@'))
         })
         || numbered(line, ": ")
+        // Loop, instruction and live registers; and frames with what is live of their stack.
+        || (numbered(line, " ")
+            && numbered(line.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start(), ": "))
+        || line.strip_prefix('(').is_some_and(|rest| numbered(rest, ") "))
         || state(line)
         || (line.starts_with("arg#") && line.contains(" reference type"))
         || line

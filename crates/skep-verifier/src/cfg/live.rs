@@ -16,6 +16,9 @@ pub struct LiveRegisters(Vec<u16>);
 /// r0 to r5: what a call destroys.
 const CALLER_SAVED: u16 = 0x3f;
 
+/// r0 to r9.
+const ALL: u16 = 0x3ff;
+
 /// What one instruction reads and writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Access {
@@ -30,8 +33,8 @@ fn access(insn: Insn, params: Option<u8>) -> Access {
     let (reads, writes) = match insn.class() {
         class::LD => match insn.mode() {
             mode::IMM => (0, dst),
-            mode::IND => (1 << 6 | src, CALLER_SAVED),
-            mode::ABS => (1 << 6, CALLER_SAVED),
+            // They may end the program, which the kernel takes as a read of everything.
+            mode::IND | mode::ABS => (ALL, CALLER_SAVED),
             _ => (0, 0),
         },
         class::LDX => (src, dst),
