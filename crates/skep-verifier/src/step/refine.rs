@@ -190,7 +190,9 @@ fn equality(rules: Rules, a: &Scalar, b: &Scalar, is32: bool) -> Option<bool> {
         umin_a > umax_b || umax_a < umin_b || smin_a > smax_b || smax_a < smin_b
     };
     // 64-bit numbers whose low halves never agree are not equal either.
-    if (rules.differing_bits && !x.overlap(y)) || apart(is32) || (!is32 && apart(true)) {
+    if (rules.differing_bits && !x.overlap(y))
+        || (rules.differing_bounds && (apart(is32) || (!is32 && apart(true))))
+    {
         return Some(false);
     }
     None

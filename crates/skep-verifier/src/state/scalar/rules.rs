@@ -15,6 +15,8 @@ pub struct Rules {
     pub pairs: bool,
     /// A number that differs from a constant at the end of its bounds loses that end.
     pub not_equal: bool,
+    /// Numbers whose bounds do not meet are not equal.
+    pub differing_bounds: bool,
     /// Numbers with differing known bits are not equal.
     pub differing_bits: bool,
     /// Signed 64-bit bounds on both sides of zero are cut to one side, where the unsigned ones reach only that.
@@ -35,6 +37,7 @@ impl Rules {
     /// Linux before 6.4.
     pub const V6_1: Rules = Rules {
         constant_first: false,
+        differing_bounds: false,
         ..Rules::V6_6
     };
 
@@ -52,6 +55,7 @@ impl Rules {
     pub const V6_18: Rules = Rules {
         invariants: true,
         constant_first: true,
+        differing_bounds: true,
         pairs: true,
         not_equal: true,
         differing_bits: true,
