@@ -7,7 +7,8 @@ use skep_btf::ty::Linkage;
 use skep_btf::{Ty, TypeId};
 use skep_spec::disasm::{self, Style};
 use skep_spec::helper;
-use skep_spec::insn::{Insn, class, jmp};
+use skep_spec::insn::{Insn, class, jmp, pseudo};
+use skep_spec::map::MapType;
 use skep_spec::program::{AttachType, ProgramType};
 
 use crate::cfg::fastcall::{FastCall, FastCalls};
@@ -17,12 +18,15 @@ use crate::cfg::stack::{self, FrameUse, Layout};
 use crate::cfg::{CallEffects, Cfg};
 use crate::check::kfunc::resolve::{Kfuncs, Special};
 use crate::fault::{Fault, Rule};
-use crate::input::{BtfIdx, Input, MapId};
+use crate::input::{BtfIdx, Input, MapId, MapInfo};
 use crate::structure::{self, Isa, Subprograms, Verdicts, func_info};
 use crate::verifier::{Subprog, Verifier};
 
 const EINVAL: i32 = 22;
 const EBADF: i32 = 9;
+const ENOTSUPP: i32 = 524;
+/// Offsets stay below this (`BPF_MAX_VAR_OFF`).
+const VAR_OFF_MAX: u32 = 1 << 29;
 
 /// What is known of the program as a whole before the walk.
 #[derive(Debug, Default)]
@@ -71,7 +75,7 @@ impl Verifier<'_> {
             returns_scalar(input, number)
         })?;
         let mut used: Vec<MapId> = Vec::new();
-        structure::check_eager(insns, &isa, |at, insn, _| {
+        structure::check_eager(insns, &isa, |at, insn, second| {
             if !matches!(insn.src, 1 | 2 | 5 | 6) {
                 return Ok(());
             }
@@ -80,13 +84,13 @@ impl Verifier<'_> {
                 let line = format!("fd {} is not pointing to valid bpf_map", insn.imm);
                 return Err(Fault::new(EBADF, "verifier-map-reference", line).at(at));
             }
-            if used.contains(&map) {
-                return Ok(());
+            if !used.contains(&map) {
+                self.check_map_program(map, &used)
+                    .map_err(|fault| fault.at(at))?;
+                used.push(map);
             }
-            self.check_map_program(map, &used)
-                .map_err(|fault| fault.at(at))?;
-            used.push(map);
-            Ok(())
+            check_value_offset(&input.maps[map.0 as usize], insn, second)
+                .map_err(|fault| fault.at(at))
         })?;
         let kfuncs = &self.kfuncs;
         let mut effects = |_: usize, insn: Insn| call_effects(kfuncs, insn);
@@ -162,11 +166,24 @@ impl Verifier<'_> {
         for (sub, reachable) in self.subprogs.iter_mut().zip(depth.tail_call_reachable) {
             sub.tail_call_reachable = reachable;
         }
-        Ok(())
+        self.check_kfuncs_named()
     }
 }
 
 impl Verifier<'_> {
+    /// A loader leaves the calls of kernel functions that it did not find without a number; none may be reached.
+    fn check_kfuncs_named(&self) -> Rule {
+        let nameless = |insn: &Insn| insn.is_kfunc_call() && insn.imm == 0 && insn.off == 0;
+        let reached = |at: usize| self.aux.get(at).is_some_and(|aux| aux.seen);
+        match (0..self.insns.len()).find(|&at| nameless(&self.insns[at]) && reached(at)) {
+            None => Ok(()),
+            Some(at) => {
+                let line = "invalid kernel function call not eliminated in verifier pass";
+                Err(Fault::new(EINVAL, "verifier-kfunc-not-found", line).at(at))
+            }
+        }
+    }
+
     /// What may_goto adds to a frame: its budget, with the time at which it runs out since 6.15. A jump to the next
     /// instruction is left out.
     pub(crate) fn loop_budget_bytes(&self, sub: &Subprog) -> u32 {
@@ -181,6 +198,29 @@ impl Verifier<'_> {
             _ => 0,
         }
     }
+}
+
+/// A wide load of a place in the first value of a map.
+fn check_value_offset(map: &MapInfo, insn: Insn, second: Insn) -> Rule {
+    if !matches!(insn.src, pseudo::MAP_VALUE | pseudo::MAP_IDX_VALUE) {
+        return Ok(());
+    }
+    let off = second.imm as u32;
+    let code = "verifier-map-value-offset";
+    if off >= VAR_OFF_MAX {
+        let line = format!("direct value offset of {off} is not allowed");
+        return Err(Fault::new(EINVAL, code, line));
+    }
+    if map.map_type == MapType::Array && (off >= map.value_size || map.max_entries != 1) {
+        let errno = match map.max_entries {
+            1 => EINVAL,
+            _ => ENOTSUPP,
+        };
+        let size = map.value_size;
+        let line = format!("invalid access to map value pointer, value_size={size} off={off}");
+        return Err(Fault::new(errno, code, line));
+    }
+    Ok(())
 }
 
 /// Kinds of program whose larger frames get a stack of their own (6.13).

@@ -72,3 +72,35 @@ fn calls_need_privilege() {
     let fault = Verifier::new(&input).prepare().unwrap_err();
     assert_eq!(fault.errno, 1);
 }
+
+#[test]
+fn offsets_into_map_values_are_judged_before_the_walk() {
+    let map = crate::input::MapInfo {
+        name: "values".into(),
+        map_type: skep_spec::map::MapType::Array,
+        key_size: 4,
+        value_size: 48,
+        max_entries: 1,
+        flags: 0,
+        map_extra: 0,
+        key_type: None,
+        value_type: None,
+        inner: None,
+        frozen: None,
+        user_address: 0,
+    };
+    let verdict = |off: i32| {
+        let mut insns = Insn::ld_imm64_pseudo(1, 2, 0, off).to_vec();
+        insns.extend([Insn::mov64_imm(0, 0), Insn::exit()]);
+        let mut input = input(insns);
+        input.maps = vec![map.clone()];
+        Verifier::new(&input)
+            .prepare()
+            .map_err(|fault| fault.lines[0].clone())
+    };
+    assert_eq!(verdict(47), Ok(()));
+    let wanted = "invalid access to map value pointer, value_size=48 off=48";
+    assert_eq!(verdict(48).unwrap_err(), wanted);
+    let wanted = "direct value offset of 4294967295 is not allowed";
+    assert_eq!(verdict(-1).unwrap_err(), wanted);
+}
