@@ -41,6 +41,30 @@ pub struct Place<'a> {
 }
 
 impl Place<'_> {
+    /// Whether who has these privileges may load programs of this kind at all; bpf(2) fails with EPERM and without a
+    /// log where not. Observed on Linux 6.18.44 with the setting that lets unprivileged users load programs.
+    pub fn may_load(&self) -> bool {
+        use ProgramType as P;
+        let caps = self.caps;
+        if caps.sys_admin {
+            return true;
+        }
+        match self.program {
+            P::SocketFilter | P::CgroupSkb => true,
+            P::LircMode2 | P::SkReuseport | P::SkLookup | P::Syscall => caps.bpf,
+            P::Kprobe
+            | P::Tracepoint
+            | P::PerfEvent
+            | P::RawTracepoint
+            | P::RawTracepointWritable
+            | P::Tracing
+            | P::Lsm
+            | P::StructOps
+            | P::Ext => caps.bpf && caps.perfmon,
+            _ => caps.bpf && caps.net_admin,
+        }
+    }
+
     /// The same as the tables of helpers ask for it.
     fn site(&self, profile: &Profile) -> Site<'_> {
         Site {

@@ -2,7 +2,7 @@
 
 use skep_spec::context::{self, FieldValue};
 use skep_spec::profile::Profile;
-use skep_spec::program::ProgramType as P;
+use skep_spec::program::{AttachType, ProgramType as P};
 
 use super::Place;
 
@@ -50,8 +50,31 @@ pub fn ctx_access(
     size: u32,
     write: bool,
 ) -> Option<CtxValue> {
-    let _ = profile;
     let layout = context::for_program(place.program, place.attach);
+    match place.program {
+        // Plain bytes at any alignment, since 7.0.
+        P::Syscall if profile.at_least(7, 0) => {
+            let inside = off >= 0 && off.saturating_add(i64::from(size)) <= i64::from(layout.size);
+            return inside.then_some(CtxValue::Scalar);
+        }
+        // Registers may be changed since 7.0, but not by sessions.
+        P::Kprobe
+            if write
+                && profile.at_least(7, 0)
+                && place.attach != Some(AttachType::TraceKprobeSession) =>
+        {
+            return layout
+                .resolve(off, size, false)
+                .ok()
+                .map(|_| CtxValue::Scalar);
+        }
+        _ if !since(place.program, off)
+            .is_none_or(|(major, minor)| profile.at_least(major, minor)) =>
+        {
+            return None;
+        }
+        _ => {}
+    }
     layout.resolve(off, size, write).ok()?;
     if place.program == P::RawTracepointWritable && off == 0 {
         return (size == 8).then_some(CtxValue::TpBuffer);
@@ -69,6 +92,22 @@ pub fn ctx_access(
         FieldValue::Pointer("bpf_sock") => socket(place.program),
         FieldValue::Pointer(of) => CtxValue::Btf { of, or_null: false },
     })
+}
+
+/// The release from which on a field can be read, where it is newer than the oldest profile. Source: observed on
+/// Linux 5.10.262 and 6.1.192, which refuse them; the release is that of the change in mainline.
+const fn since(program: P, off: i64) -> Option<(u16, u16)> {
+    match (program, off) {
+        // skb_hwtstamp
+        (P::SockOps, 216..224) => Some((6, 2)),
+        // hwtstamp
+        (P::SchedCls | P::SchedAct | P::CgroupSkb, 184..192) => Some((5, 16)),
+        // ingress_ifindex
+        (P::SkLookup, 64..68) => Some((5, 17)),
+        // sk, migrating_sk
+        (P::SkReuseport, 40..56) => Some((5, 14)),
+        _ => None,
+    }
 }
 
 /// Which socket the `sk` field of that kind of program is.

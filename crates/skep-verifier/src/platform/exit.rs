@@ -14,8 +14,8 @@ pub enum ExitRange {
     Within(i32, i32),
 }
 
-/// What the exit code of a program must be. For LSM hooks that return a value, struct_ops members and extensions the
-/// type of the function that they stand for matters too; see `skep_spec::hook`.
+/// What the exit code of a program must be: observed on Linux 5.10.262, 6.1.192, 6.12.117, 6.18.15 and 7.3.4. For LSM hooks that return a value, struct_ops members and extensions the
+/// type of the function that they stand for matters too; see `skep_spec::lsm`.
 pub fn exit_range(profile: &Profile, place: &Place<'_>) -> ExitRange {
     let boolean = ExitRange::Within(0, 1);
     match (place.program, place.attach) {
@@ -55,7 +55,8 @@ pub fn exit_range(profile: &Profile, place: &Place<'_>) -> ExitRange {
             ExitRange::Within(0, 0)
         }
         (P::Tracing, Some(A::TraceIter)) => boolean,
-        (P::Kprobe, Some(A::TraceKprobeSession | A::TraceUprobeSession)) => boolean,
+        (P::Kprobe, Some(A::TraceKprobeSession)) if profile.at_least(6, 10) => boolean,
+        (P::Kprobe, Some(A::TraceUprobeSession)) if profile.at_least(6, 13) => boolean,
         _ => ExitRange::Ignored,
     }
 }
