@@ -15,6 +15,7 @@ pub mod log;
 pub mod platform;
 pub mod prepare;
 pub mod record;
+pub mod recording;
 pub mod state;
 pub mod step;
 pub mod structure;
@@ -33,6 +34,14 @@ pub fn verify(input: &Input) -> Result<Verified, Box<Rejection>> {
     let mut verifier = verifier::Verifier::new(input);
     let answer = verifier.run();
     verifier.stats.nanoseconds = started.elapsed().as_nanos() as u64;
+    self::answer(verifier, answer)
+}
+
+/// What a finished walk says.
+pub(crate) fn answer(
+    mut verifier: verifier::Verifier<'_>,
+    answer: fault::Rule,
+) -> Result<Verified, Box<Rejection>> {
     let stats = verifier.stats;
     if let Err(fault) = &answer {
         for line in &fault.lines {

@@ -91,6 +91,8 @@ pub struct Verifier<'i> {
     pub allow: Allow,
     /// The paths walked, where someone wants to explain one.
     pub trail: Option<crate::explain::trail::Trail>,
+    /// The states met, where someone wants to hold runs against them.
+    pub recording: Option<crate::recording::Recording>,
 }
 
 /// What the loader's privileges allow.
@@ -148,6 +150,7 @@ impl<'i> Verifier<'i> {
             next_id: 0,
             allow: Allow::of(input),
             trail: None,
+            recording: None,
         }
     }
 

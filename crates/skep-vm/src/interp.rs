@@ -23,6 +23,20 @@ pub(crate) fn exec<'p>(
     start: usize,
     args: [u64; 5],
 ) -> Result<u64, Trap> {
+    if machine.watch.is_some() {
+        run::<true>(machine, program, start, args)
+    } else {
+        run::<false>(machine, program, start, args)
+    }
+}
+
+/// The loop; `WATCHED` shows every instruction to the machine's watch first.
+fn run<'p, const WATCHED: bool>(
+    machine: &mut Machine<'p>,
+    program: &'p Program,
+    start: usize,
+    args: [u64; 5],
+) -> Result<u64, Trap> {
     let mut program = program;
     let base = machine.memory.depth;
     let [r1, r2, r3, r4, r5] = args;
@@ -68,6 +82,9 @@ pub(crate) fn exec<'p>(
     }
 
     loop {
+        if WATCHED && !machine.show(program, pc!(), &r) {
+            trap!(TrapCause::Interrupted)
+        }
         // SAFETY: the first invariant of this module.
         let i = unsafe { *op };
         // SAFETY: the decoder refuses register numbers above 10.

@@ -42,9 +42,11 @@ mod memory;
 pub mod packet;
 pub mod program;
 pub mod trap;
+pub mod watch;
 
 pub use env::{Current, DefaultEnv, Env, FixedEnv};
 pub use map::Map;
 pub use memory::Ctx;
 pub use program::{FnRange, Image, Limits, LoadError, Program};
 pub use trap::{Line, Trap, TrapCause};
+pub use watch::{Moment, Watch};

@@ -17,6 +17,7 @@ use crate::memory::{
 };
 use crate::program::{Limits, Program};
 use crate::trap::{Trap, TrapCause};
+use crate::watch::{Moment, Watch};
 
 /// Most often that one `may_goto` loop goes round in one frame (`BPF_MAX_LOOPS`).
 pub(crate) const MAY_GOTO_MAX: u32 = 8 * 1024 * 1024;
@@ -57,6 +58,8 @@ pub(crate) struct Machine<'p> {
     budget: Option<u64>,
     pub executed: u64,
     interrupt: Option<&'p AtomicBool>,
+    /// Sees every instruction before it runs.
+    pub watch: Option<&'p mut (dyn Watch + 'p)>,
 }
 
 impl<'p> Machine<'p> {
@@ -65,12 +68,13 @@ impl<'p> Machine<'p> {
         ctx: &'p mut Ctx<'_>,
         env: &'p dyn Env,
         limits: &'p Limits,
+        watch: Option<&'p mut (dyn Watch + 'p)>,
     ) -> (Result<u64, Trap>, u64) {
         if program.tail_calls {
-            Self::run_in::<STACK_BYTES>(program, ctx, env, limits)
+            Self::run_in::<STACK_BYTES>(program, ctx, env, limits, watch)
         } else {
             // Only a tail call lets frames go deeper than one program's, and only this program's instructions can make one.
-            Self::run_in::<STACK_BYTES_ONE>(program, ctx, env, limits)
+            Self::run_in::<STACK_BYTES_ONE>(program, ctx, env, limits, watch)
         }
     }
 
@@ -81,6 +85,7 @@ impl<'p> Machine<'p> {
         ctx: &'p mut Ctx<'_>,
         env: &'p dyn Env,
         limits: &'p Limits,
+        watch: Option<&'p mut (dyn Watch + 'p)>,
     ) -> (Result<u64, Trap>, u64) {
         let mut stack = MaybeUninit::<Stack<BYTES>>::uninit();
         let bottom = stack.as_mut_ptr().expose_provenance() as u64;
@@ -139,6 +144,7 @@ impl<'p> Machine<'p> {
             budget: limits.insns,
             executed: 0,
             interrupt: limits.interrupt.as_deref(),
+            watch,
         };
         machine.memory.remember_input();
         machine.open_frame(program.functions.first().map_or(0, |entry| entry.stack));
@@ -147,6 +153,31 @@ impl<'p> Machine<'p> {
             result = machine.release_records(program, result);
         }
         (result, machine.executed)
+    }
+
+    /// Shows the instruction to the watch; answers whether the run goes on.
+    #[cold]
+    pub(crate) fn show(&mut self, program: &Program, pc: usize, regs: &[u64; 11]) -> bool {
+        let depth = self.memory.depth;
+        let frame_tops: [u64; FRAMES_MAX] =
+            std::array::from_fn(|frame| self.memory.frame_top(frame));
+        let packet = match &self.memory.place {
+            Place::Packet(packet) => {
+                let range = packet.bytes().as_ptr_range();
+                Some(range.start as u64..range.end as u64)
+            }
+            _ => None,
+        };
+        let Some(watch) = &mut self.watch else {
+            return true;
+        };
+        watch.insn(&Moment {
+            program,
+            pc,
+            regs,
+            frame_tops: &frame_tops[..=depth.min(FRAMES_MAX - 1)],
+            packet,
+        })
     }
 
     /// Whether the caller has asked to stop.

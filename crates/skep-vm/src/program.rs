@@ -18,6 +18,7 @@ use crate::machine::Machine;
 use crate::map::Map;
 use crate::memory::Ctx;
 use crate::trap::{Line, Trap};
+use crate::watch::Watch;
 
 /// A function's place in a program.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -168,7 +169,7 @@ impl Program {
 
     /// Runs the program; answers r0.
     pub fn run(&self, ctx: &mut Ctx<'_>, env: &dyn Env, limits: &Limits) -> Result<u64, Trap> {
-        Machine::run(self, ctx, env, limits).0
+        Machine::run(self, ctx, env, limits, None).0
     }
 
     /// The same, and how many instructions were executed.
@@ -178,7 +179,18 @@ impl Program {
         env: &dyn Env,
         limits: &Limits,
     ) -> (Result<u64, Trap>, u64) {
-        Machine::run(self, ctx, env, limits)
+        Machine::run(self, ctx, env, limits, None)
+    }
+
+    /// The same, showing each instruction to `watch` before it runs.
+    pub fn run_watched(
+        &self,
+        ctx: &mut Ctx<'_>,
+        env: &dyn Env,
+        limits: &Limits,
+        watch: &mut dyn Watch,
+    ) -> (Result<u64, Trap>, u64) {
+        Machine::run(self, ctx, env, limits, Some(watch))
     }
 
     /// The function whose address a register holds.

@@ -108,6 +108,11 @@ impl Verifier<'_> {
         if let Some(trail) = &mut self.trail {
             trail.step(at);
         }
+        if let Some(recording) = &mut self.recording
+            && !self.state.speculative
+        {
+            recording.add(at, &self.state);
+        }
         self.aux[at].seen |= !self.state.speculative;
         if self.state.speculative && self.aux[at].nospec {
             return Ok(false);
@@ -307,7 +312,8 @@ impl Verifier<'_> {
         super::equal::Terms {
             exactness,
             uninit_stack: self.allow.uninit_stack,
-            always_precise: !self.allow.bpf,
+            // What was recorded must hold for every path, also for those that end at a stored state.
+            always_precise: !self.allow.bpf || self.recording.is_some(),
             strict_numbers: self.explore.strict_numbers,
             live,
         }
