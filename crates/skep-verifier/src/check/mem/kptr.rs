@@ -92,7 +92,15 @@ impl Verifier<'_> {
         if !(self.is_rcu_safe(field) && self.in_rcu_section()) {
             return flags.with(Flags::UNTRUSTED);
         }
-        let flags = flags.with(Flags::RCU);
+        let mut flags = flags.with(Flags::RCU);
+        // What may lie in a collection is not the program's, as long as it only looks.
+        if let Some((btf, id)) = field.target
+            && self
+                .type_record(btf, id)
+                .is_some_and(|record| record.has_graph_node())
+        {
+            flags = flags.with(Flags::NON_OWN_REF);
+        }
         if field.kind == FieldKind::KptrPercpu {
             flags.with(Flags::PERCPU)
         } else if local {
