@@ -18,6 +18,8 @@ mod callback;
 mod facts;
 pub(crate) mod resolve;
 mod ret;
+#[cfg(test)]
+mod tests;
 pub(crate) mod types;
 
 use resolve::{Kfunc, Special};
