@@ -1,4 +1,6 @@
-use skep_spec::insn::{Insn, alu, size};
+mod typed;
+
+use skep_spec::insn::{Insn, alu, jmp, size};
 use skep_spec::map::MapType;
 use skep_spec::program::ProgramType;
 
@@ -173,4 +175,200 @@ fn atomics_need_plain_memory() {
     );
     let uninit = program(&[&value(), &[Insn::atomic(W, 0, 1, 0, 2)]]);
     assert_eq!(verdict(ProgramType::SocketFilter, &uninit), "R2 !read_ok");
+}
+
+/// r0 = bpf_map_lookup_elem(values, &0)
+fn lookup() -> Vec<Insn> {
+    let [low, high] = Insn::ld_imm64_pseudo(1, 1, 0, 0);
+    vec![
+        Insn::store_imm(W, 10, -4, 0),
+        Insn::mov64_reg(2, 10),
+        Insn::alu64_imm(alu::ADD, 2, -4),
+        low,
+        high,
+        Insn::call_helper(1),
+    ]
+}
+
+// CVE-2022-23222: what was added before the check is still there after it.
+#[test]
+fn nothing_is_added_to_what_may_be_null() {
+    let mut map = input(ProgramType::SocketFilter, &[]);
+    map.maps[0].map_type = MapType::Hash;
+    map.insns = program(&[&lookup(), &[Insn::alu64_imm(alu::ADD, 0, 8)]]);
+    assert_eq!(
+        verdict_of(&map),
+        "R0 pointer arithmetic on map_value_or_null prohibited, null-check it first"
+    );
+    map.insns = program(&[&lookup(), &[Insn::load(W, 1, 0, 0)]]);
+    assert_eq!(
+        verdict_of(&map),
+        "R0 invalid mem access 'map_value_or_null'"
+    );
+    map.insns = program(&[
+        &lookup(),
+        &[
+            Insn::jmp64_imm(jmp::JEQ, 0, 0, 2),
+            Insn::alu64_imm(alu::ADD, 0, 8),
+            Insn::load(W, 1, 0, 36),
+        ],
+    ]);
+    assert_eq!(verdict_of(&map), "");
+}
+
+// CVE-2024-26589: the range check of flow keys knows only fixed offsets.
+#[test]
+fn flow_keys_take_no_variable_offset() {
+    let moved = |second| {
+        program(&[&[
+            Insn::load(DW, 2, 1, 144),
+            Insn::load(B, 3, 2, 0),
+            second,
+            Insn::load(B, 4, 2, 0),
+        ]])
+    };
+    assert_eq!(
+        verdict(
+            ProgramType::FlowDissector,
+            &moved(Insn::alu64_imm(alu::ADD, 2, 55))
+        ),
+        ""
+    );
+    assert_eq!(
+        verdict(
+            ProgramType::FlowDissector,
+            &moved(Insn::alu64_imm(alu::ADD, 2, 56))
+        ),
+        "invalid access to flow keys off=56 size=1"
+    );
+    assert_eq!(
+        verdict(
+            ProgramType::FlowDissector,
+            &moved(Insn::alu64_reg(alu::ADD, 2, 3))
+        ),
+        "R2 pointer arithmetic on flow_keys prohibited"
+    );
+}
+
+// CVE-2024-47702: half a pointer, sign-extended, is no pointer.
+#[test]
+fn packet_pointers_are_not_sign_extended() {
+    let load = |code| {
+        program(&[&[Insn {
+            code,
+            ..Insn::load(W, 2, 1, 76)
+        }]])
+    };
+    assert_eq!(verdict(ProgramType::SchedCls, &load(0x61)), "");
+    assert_eq!(
+        verdict(ProgramType::SchedCls, &load(0x81)),
+        "invalid bpf_context access off=76 size=4"
+    );
+}
+
+// CVE-2023-52676: offsets of the stack are summed without overflow.
+#[test]
+fn stack_offsets_stay_small() {
+    let by = |amount: i32| {
+        program(&[&[
+            Insn::load(W, 2, 1, 0),
+            Insn::alu64_imm(alu::AND, 2, amount),
+            Insn::mov64_reg(3, 10),
+            Insn::alu64_reg(alu::ADD, 3, 2),
+            Insn::load(B, 4, 3, -512),
+        ]])
+    };
+    assert_eq!(verdict(ProgramType::SocketFilter, &by(511)), "");
+    assert_eq!(
+        verdict(ProgramType::SocketFilter, &by(512)),
+        "invalid variable-offset read from stack R3 var_off=(0x0; 0x200) off=-512 size=1"
+    );
+    assert_eq!(
+        verdict(ProgramType::SocketFilter, &by(0x7fff_ffff)),
+        "invalid unbounded variable-offset read from stack R3"
+    );
+}
+
+// CVE-2023-52452: which bytes a store reaches is not known, so none of them counts as written for everybody.
+#[test]
+fn a_store_to_somewhere_initialises_nothing_for_everybody() {
+    let insns = program(&[&[
+        Insn::load(W, 2, 1, 0),
+        Insn::alu64_imm(alu::AND, 2, 8),
+        Insn::mov64_reg(3, 10),
+        Insn::alu64_imm(alu::ADD, 3, -16),
+        Insn::alu64_reg(alu::ADD, 3, 2),
+        Insn::store_imm(DW, 3, 0, 1),
+        Insn::load(DW, 4, 10, -8),
+    ]]);
+    let mut input = input(ProgramType::SocketFilter, &insns);
+    assert_eq!(verdict_of(&input), "");
+    input.caps.perfmon = false;
+    input.caps.sys_admin = false;
+    assert!(
+        verdict_of(&input).contains("variable stack access prohibited for !root"),
+        "{}",
+        verdict_of(&input)
+    );
+}
+
+// A partly overwritten spill is no register any more.
+#[test]
+fn half_a_pointer_is_a_number() {
+    let insns = program(&[&[
+        Insn::store_reg(DW, 10, -8, 1),
+        Insn::store_imm(W, 10, -8, 0),
+        Insn::load(DW, 2, 10, -8),
+        Insn::load(W, 3, 2, 0),
+    ]]);
+    assert_eq!(
+        verdict(ProgramType::SocketFilter, &insns),
+        "R2 invalid mem access 'scalar'"
+    );
+}
+
+#[test]
+fn packets_are_as_long_as_was_checked() {
+    let checked = |bytes, at| {
+        let mut insns = vec![
+            Insn::load(W, 2, 1, 0),
+            Insn::load(W, 3, 1, 4),
+            Insn::mov64_reg(4, 2),
+            Insn::alu64_imm(alu::ADD, 4, bytes),
+            Insn::jmp64_reg(jmp::JGT, 4, 3, 1),
+            Insn::load(W, 5, 2, at),
+        ];
+        insns.push(Insn::mov64_imm(0, 0));
+        insns.push(Insn::exit());
+        insns
+    };
+    assert_eq!(verdict(ProgramType::Xdp, &checked(8, 4)), "");
+    assert_eq!(
+        verdict(ProgramType::Xdp, &checked(8, 5)),
+        "invalid access to packet, off=5 size=4, R2(id=0,off=5,r=8); R2 offset is outside of the packet"
+    );
+    let mut strict = input(ProgramType::Xdp, &checked(8, 4));
+    strict.flags |= skep_spec::program::flags::STRICT_ALIGNMENT;
+    assert_eq!(
+        verdict_of(&strict),
+        "misaligned packet access off 2+0+0+4 size 4"
+    );
+}
+
+#[test]
+fn an_instruction_follows_one_kind_of_pointer() {
+    // Either the context or a map's value, by the context's first field.
+    let [low, high] = Insn::ld_imm64_pseudo(6, 2, 0, 0);
+    let insns = program(&[&[
+        Insn::mov64_reg(6, 1),
+        Insn::load(W, 2, 1, 0),
+        Insn::jmp64_imm(jmp::JEQ, 2, 0, 2),
+        low,
+        high,
+        Insn::load(W, 3, 6, 0),
+    ]]);
+    assert_eq!(
+        verdict(ProgramType::SocketFilter, &insns),
+        "same insn cannot be used with different pointers"
+    );
 }
