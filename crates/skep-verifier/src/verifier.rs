@@ -119,7 +119,8 @@ impl Allow {
             bypass_spec_v1: perfmon,
             bypass_spec_v4: perfmon,
             bpf: caps.bpf || caps.sys_admin,
-            strict_alignment: input.flags & flags::STRICT_ALIGNMENT != 0,
+            strict_alignment: input.flags & flags::STRICT_ALIGNMENT != 0
+                && input.flags & flags::ANY_ALIGNMENT == 0,
             test_state_freq: input.flags & flags::TEST_STATE_FREQ != 0
                 && (caps.bpf || caps.sys_admin),
             test_reg_invariants: input.flags & flags::TEST_REG_INVARIANTS != 0
