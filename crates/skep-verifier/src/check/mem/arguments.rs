@@ -174,7 +174,7 @@ impl<'i> Verifier<'i> {
             Ok(found) => found,
             Err(_) => return Err(silent()),
         };
-        let mut flags = self.argument_flags(&prototype, param);
+        let mut flags = self.argument_flags(&prototype, arg, param);
         flags = flags.with(tag(types, target).without(Flags::RCU));
         let Some(btf) = prototype.btf else {
             // A program of that kind gets the kernel's structure instead of the one its source names.
@@ -203,24 +203,21 @@ impl<'i> Verifier<'i> {
             // Congestion control works on TCP sockets only.
             id = tcp;
         }
-        Ok(Reg::pointer(Kind::BtfId, flags).to(Detail::Btf { btf, id: id.0 }))
+        let reg = Reg::pointer(Kind::BtfId, flags).to(Detail::Btf { btf, id: id.0 });
+        let ref_id = self.ctx_refs.get(arg).copied().unwrap_or(0);
+        Ok(Reg { ref_id, ..reg })
     }
 
     /// How far an argument may be trusted, and whether it may be null.
-    fn argument_flags(&self, prototype: &Prototype<'_>, param: &str) -> Flags {
+    fn argument_flags(&self, prototype: &Prototype<'_>, arg: usize, param: &str) -> Flags {
         let attach = self.input.attach_type;
         let version = self.platform.profile.version;
         let raw = attach == Some(AttachType::TraceRawTp);
-        let index = prototype
-            .params
-            .iter()
-            .position(|other| other.name == param)
-            .unwrap_or_default();
         if attach == Some(AttachType::TraceIter)
             && let Some(iterator) = prototype.name.strip_prefix("bpf_iter_")
             && hook::is_known_iterator(iterator)
         {
-            return match hook::iterator_argument(iterator, index as u32) {
+            return match hook::iterator_argument(iterator, arg as u32) {
                 None => Flags::TRUSTED,
                 Some(IterArgument::PtrOrNull) => Flags::MAYBE_NULL,
                 Some(_) => Flags::TRUSTED.with(Flags::MAYBE_NULL),
@@ -239,35 +236,16 @@ impl<'i> Verifier<'i> {
         };
         let mut flags = if trusted { Flags::TRUSTED } else { Flags::NONE };
         let foreign = raw && prototype.btf.is_some_and(|btf| btf != BtfIdx::KERNEL);
-        let seen = index.saturating_sub(prototype.skipped).min(31);
-        let listed = raw && hook::nullable_arguments(prototype.name, version) >> seen & 1 != 0;
-        let nullable =
-            param.ends_with("__nullable") || self.stub_says(prototype, param, "__nullable");
+        let listed =
+            raw && hook::nullable_arguments(prototype.name, version) >> arg.min(31) & 1 != 0;
+        let stub = self.struct_ops_stub().and_then(|params| params.get(arg));
+        let nullable = stub
+            .map_or(param, |param| param.name)
+            .ends_with("__nullable");
         if foreign || listed || nullable {
             flags = flags.with(Flags::MAYBE_NULL);
         }
         flags
-    }
-
-    /// Whether the kernel's stub of a struct_ops member gives that parameter this suffix.
-    fn stub_says(&self, prototype: &Prototype<'_>, param: &str, suffix: &str) -> bool {
-        let Some(ops) = self.struct_ops_name() else {
-            return false;
-        };
-        let Some(index) = prototype
-            .params
-            .iter()
-            .position(|other| other.name == param)
-        else {
-            return false;
-        };
-        let stub = format!("{ops}__{}", prototype.name);
-        prototype
-            .types
-            .find(BtfKind::Func, &stub)
-            .and_then(|stub| prototype_of(prototype.types, stub))
-            .and_then(|(_, params)| params.get(index))
-            .is_some_and(|param| param.name.ends_with(suffix))
     }
 
     /// Keys and values that an iterator over a map's elements brings.

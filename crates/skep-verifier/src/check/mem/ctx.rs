@@ -66,6 +66,12 @@ impl Verifier<'_> {
             fault.errno = errno;
             fault.and(line)
         })?;
+        if reg.ref_id != 0 && self.state.held.reference(reg.ref_id).is_none() {
+            return Err(denied(
+                "verifier-context-reference",
+                format!("invalid bpf_context access off={off}. Reference may already be released"),
+            ));
+        }
         if reg.is_pointer() && access.sign_extend {
             return Err(invalid_ctx_access(off, size));
         }
