@@ -66,7 +66,7 @@ impl Log {
         }
     }
 
-    /// A line of the end, which every level shows: why the program is refused, what the work was.
+    /// A line that every level shows: why the program is refused, what the work was, which types arguments have.
     pub fn last_line(&mut self, line: fmt::Arguments<'_>) {
         use fmt::Write as _;
         if self.level != 0 {

@@ -186,15 +186,12 @@ impl<'i> Verifier<'i> {
                 kind_word(types, pointed)
             ));
         }
-        if self.log.wanted() {
-            let line = format!(
-                "func '{name}' arg{arg} has btf_id {} type {} '{}'",
-                pointed.0,
-                kind_word(types, pointed),
-                types.name(pointed)
-            );
-            self.log.line(format_args!("{line}"));
-        }
+        self.log.last_line(format_args!(
+            "func '{name}' arg{arg} has btf_id {} type {} '{}'",
+            pointed.0,
+            kind_word(types, pointed),
+            types.name(pointed)
+        ));
         let mut id = pointed;
         if self.struct_ops_name() == Some("tcp_congestion_ops")
             && types.name(id) == "sock"

@@ -26,11 +26,14 @@ impl Verifier<'_> {
     pub fn check_atomic(&mut self, insn: Insn) -> Rule {
         match insn.imm {
             op::LOAD_ACQ => {
+                self.check_reg_arg(insn.src, Use::Read)?;
                 let pointer = *self.reg(insn.src);
                 self.load_through(insn, true)?;
                 check_atomic_pointer(&pointer, insn.src, "loads from")
             }
             op::STORE_REL => {
+                self.check_reg_arg(insn.src, Use::Read)?;
+                self.check_reg_arg(insn.dst, Use::Read)?;
                 let pointer = *self.reg(insn.dst);
                 self.store_through(insn, true)?;
                 check_atomic_pointer(&pointer, insn.dst, "stores into")

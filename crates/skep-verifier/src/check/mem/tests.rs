@@ -173,6 +173,16 @@ fn atomics_need_plain_memory() {
         verdict(ProgramType::SocketFilter, &ctx),
         "BPF_ATOMIC stores into R1 ctx is not allowed"
     );
+    for op in [0, 0x01, 0xe1, 0xf1, 0x100, 0x110] {
+        for (dst, src) in [(15, 1), (1, 15)] {
+            let unknown = program(&[&[Insn::atomic(W, op, dst, 0, src)]]);
+            assert_eq!(
+                verdict(ProgramType::SocketFilter, &unknown),
+                "R15 is invalid",
+                "{op:#x}"
+            );
+        }
+    }
     let uninit = program(&[&value(), &[Insn::atomic(W, 0, 1, 0, 2)]]);
     assert_eq!(verdict(ProgramType::SocketFilter, &uninit), "R2 !read_ok");
 }
