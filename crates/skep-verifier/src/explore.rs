@@ -4,6 +4,7 @@
 
 use crate::fault::{Fault, Rule};
 use crate::state::State;
+use crate::state::slot::SlotByte;
 use crate::verifier::Verifier;
 use skep_spec::insn::Insn;
 
@@ -68,6 +69,11 @@ impl Explorer {
     fn bucket_of(&self, state: &State, insn: usize) -> usize {
         let site = state.frame().callsite.map_or(u32::MAX, |site| site as u32);
         (insn as u32 ^ site) as usize % self.stored.len().max(1)
+    }
+
+    /// How many states are kept in all, and paths back into loops.
+    fn kept(&self) -> u64 {
+        self.compared + self.retained + self.visits.back_edges as u64
     }
 
     /// Forgets the states of an earlier walk.
@@ -172,9 +178,29 @@ impl Verifier<'_> {
     /// Notes that the slots in `mask` of frame `frame`'s stack are read here.
     pub fn stack_read(&mut self, frame: u8, mask: u64) {
         let at = self.insn_idx;
+        if self.log.wanted() {
+            self.log_objects_read(frame, mask);
+        }
         self.with_live_stack(|live, state, shape, _| {
             live.read(state, usize::from(frame), at, mask, shape);
         });
+    }
+
+    /// The log shows objects on the stack that an instruction uses.
+    #[cold]
+    fn log_objects_read(&mut self, frame: u8, mask: u64) {
+        let Some(stack) = self.state.frames.get(usize::from(frame)) else {
+            return;
+        };
+        for (slot, held) in stack.stack.iter().enumerate() {
+            let is_object = matches!(
+                held.bytes[7],
+                SlotByte::Dynptr | SlotByte::Iter | SlotByte::Irq
+            );
+            if mask >> slot & 1 != 0 && is_object {
+                self.log.scratch_slot(slot);
+            }
+        }
     }
 
     /// Notes that the slots in `mask` of frame `frame`'s stack are overwritten here whatever the path.

@@ -169,9 +169,9 @@ impl Log {
         }
     }
 
-    /// Whether that source line differs from the one printed last; remembers it.
-    pub fn is_new_source(&mut self, line: usize) -> bool {
-        self.last_line.replace(line) != Some(line)
+    /// Remembers that source line; says which was printed before.
+    pub fn source_line(&mut self, line: usize) -> Option<usize> {
+        self.last_line.replace(line)
     }
 
     fn end(&self) -> usize {

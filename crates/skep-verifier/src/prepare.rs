@@ -5,7 +5,6 @@
 
 use skep_btf::ty::Linkage;
 use skep_btf::{Ty, TypeId};
-use skep_spec::disasm::{self, Style};
 use skep_spec::helper;
 use skep_spec::insn::{Insn, class, jmp, pseudo};
 use skep_spec::map::MapType;
@@ -124,7 +123,7 @@ impl Verifier<'_> {
         let mut at = 0;
         while let Some(insn) = self.insns.get(at) {
             let live = self.shape.live.text(at);
-            let text = disasm::insn(insn, self.insns.get(at + 1), Style::Kernel);
+            let text = self.insn_text(at);
             match self.shape.loops.of(at) {
                 0 => self.log.line(format_args!("    {at:3}: {live} {text}")),
                 number => self

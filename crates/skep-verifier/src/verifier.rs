@@ -26,6 +26,8 @@ pub struct InsnAux {
     pub map: Option<Option<MapId>>,
     /// The loaded value must be probed: its address may be bad.
     pub probe: bool,
+    /// Whether `bpf_loop` may be inlined here, and its callback.
+    pub loop_inline: Option<(bool, u32)>,
     /// Speculation must stop here (unprivileged).
     pub nospec: bool,
     pub nospec_result: bool,

@@ -317,7 +317,7 @@ impl Comparison<'_> {
 
     /// Whether the old slot covers the current one.
     fn slot(&mut self, old: &Slot, current: Option<&Slot>, precise: bool) -> bool {
-        let exact = self.terms.exactness == Exactness::Exact;
+        let exact = self.terms.exactness != Exactness::NotExact;
         for index in 0..8 {
             let was = old.bytes[index];
             if exact && current.is_none_or(|current| current.bytes[index] != was) {

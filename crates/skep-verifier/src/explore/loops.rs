@@ -153,6 +153,7 @@ impl Verifier<'_> {
                 self.log.line(format_args!("SCC backedge {key}"));
             }
             self.explore.visits.back_edges += 1;
+            self.stats.states_peak = self.stats.states_peak.max(self.explore.kept());
         }
     }
 
@@ -172,6 +173,23 @@ impl Verifier<'_> {
             self.widen_pushed(previous);
         }
         Ok(Next::Insn(target))
+    }
+
+    /// A `bpf_loop` with no flags and always the same callback is inlined: then its flags matter.
+    pub fn note_loop_inline(&mut self, callback: u32) -> Rule {
+        let at = self.insn_idx;
+        let fits = match self.aux[at].loop_inline {
+            Some((false, _)) => return Ok(()),
+            Some((true, known)) => Some(known),
+            None => None,
+        };
+        let no_flags = self.reg(4).is_zero();
+        if no_flags {
+            self.mark_precise(4)?;
+        }
+        let same = fits.is_none_or(|known| known == callback);
+        self.aux[at].loop_inline = Some((no_flags && same, callback));
+        Ok(())
     }
 
     /// Widens the branch that was put aside last.

@@ -261,9 +261,7 @@ impl Verifier<'_> {
         self.explore.stored[bucket].push(index);
         self.explore.compared += 1;
         self.stats.states_total += 1;
-        let kept =
-            self.explore.compared + self.explore.retained + self.explore.visits.back_edges as u64;
-        self.stats.states_peak = self.stats.states_peak.max(kept);
+        self.stats.states_peak = self.stats.states_peak.max(self.explore.kept());
         self.explore.stored_at = (self.explore.jumps, self.stats.insns_processed);
         self.enter_loop(index);
         self.state.parent = Some(index);

@@ -132,8 +132,6 @@ impl Verifier<'_> {
         if matches!(insn.class(), class::JMP | class::JMP32) {
             self.explore.jumps += 1;
         }
-        let returns = (frames > 1 && insn.is_exit() && self.log.wanted())
-            .then(|| self.state_text(&self.state, frames - 1, None));
         let next = match self.step() {
             Ok(next) => next,
             Err(fault)
@@ -166,14 +164,8 @@ impl Verifier<'_> {
             self.explore.live_stack.forget_chain();
             if now > frames {
                 self.log.scratch_all();
-                if self.log.wanted() {
-                    self.log_entered();
-                }
             } else {
                 self.log.print_state = true;
-                if let (Some(callee), Next::Insn(next)) = (returns, next) {
-                    self.log_returned(&callee, next);
-                }
             }
         }
         if insn.is_call() {
@@ -273,26 +265,6 @@ impl Verifier<'_> {
         self.log_source(at);
         let text = self.insn_text(at);
         self.log.insn(at, &text);
-    }
-
-    /// A function was entered.
-    #[cold]
-    fn log_entered(&mut self) {
-        let last = self.state.frames.len() - 1;
-        let caller = self.state_text(&self.state, last - 1, None);
-        let callee = self.state_text(&self.state, last, None);
-        self.log
-            .line(format_args!("caller:\n{caller}\ncallee:\n{callee}"));
-    }
-
-    /// A function returned to `next`.
-    #[cold]
-    fn log_returned(&mut self, callee: &str, next: usize) {
-        let last = self.state.frames.len() - 1;
-        let caller = self.state_text(&self.state, last, None);
-        self.log.line(format_args!(
-            "returning from callee:\n{callee}\nto caller at {next}:\n{caller}"
-        ));
     }
 
     /// What the last instruction changed, behind it where there is nothing in between.

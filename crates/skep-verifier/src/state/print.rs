@@ -287,8 +287,15 @@ impl Verifier<'_> {
         let Some(index) = after.checked_sub(1) else {
             return;
         };
-        if self.log.is_new_source(index) {
-            let line = &lines[index];
+        let line = &lines[index];
+        let is_new = match self.log.source_line(index) {
+            // The same line, but another column.
+            Some(last) => lines.get(last).is_none_or(|last| {
+                last.line != line.line || last.file != line.file || last.text != line.text
+            }),
+            None => true,
+        };
+        if is_new {
             let file = line.file.rsplit('/').next().unwrap_or("");
             self.log.line(format_args!(
                 "; {} @ {file}:{}",

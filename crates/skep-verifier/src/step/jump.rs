@@ -173,11 +173,11 @@ impl Verifier<'_> {
                 if links.len > 1 {
                     if by_register && src.id != 0 {
                         let known = state.frame().regs[usize::from(insn.src)];
-                        linked::sync(rules, state, &known, &links);
+                        linked::sync(state, &known, &links);
                     }
                     if dst.id != 0 {
                         let known = state.frame().regs[usize::from(insn.dst)];
-                        linked::sync(rules, state, &known, &links);
+                        linked::sync(state, &known, &links);
                     }
                 }
             }

@@ -5,8 +5,6 @@
 use crate::state::State;
 use crate::state::reg::{Kind, LINKED_ADD, Reg};
 use crate::state::scalar::Scalar;
-use crate::state::scalar::rules::Rules;
-use crate::step::alu_scalar::{AluOp, Width, alu};
 use crate::verifier::Verifier;
 
 /// Registers followed at a time.
@@ -86,7 +84,7 @@ pub fn collect(state: &mut State, id: u32, linked: &mut Linked) {
 }
 
 /// Gives every linked register what is known of `known`, one of them.
-pub fn sync(rules: Rules, state: &mut State, known: &Reg, linked: &Linked) {
+pub fn sync(state: &mut State, known: &Reg, linked: &Linked) {
     for place in linked.iter() {
         let frame = usize::from(place.frame);
         let number = usize::from(place.number);
@@ -104,13 +102,7 @@ pub fn sync(rules: Rules, state: &mut State, known: &Reg, linked: &Linked) {
         } else {
             let delta = i64::from(old.off) - i64::from(known.off);
             Reg {
-                num: alu(
-                    rules,
-                    AluOp::Add,
-                    Width::W64,
-                    &known.num,
-                    &Scalar::constant(delta as u64),
-                ),
+                num: shifted(&known.num, delta),
                 id: old.id,
                 off: old.off,
                 ..*known
@@ -122,6 +114,17 @@ pub fn sync(rules: Rules, state: &mut State, known: &Reg, linked: &Linked) {
             state.frame_at_mut(frame).regs[number] = new;
         }
     }
+}
+
+/// The number and a constant. Bits and bounds are not held against each other: so does Linux 6.18, and later states are
+/// compared by it.
+fn shifted(number: &Scalar, by: i64) -> Scalar {
+    let by = Scalar::constant(by as u64);
+    Scalar::from_parts(
+        number.bits.add(by.bits),
+        number.range64().add(by.range64()),
+        number.range32().add(by.range32()),
+    )
 }
 
 impl Verifier<'_> {

@@ -50,6 +50,7 @@ impl Verifier<'_> {
             id::FIND_VMA => self.callback_find_vma(meta.subprog)?,
             id::USER_RINGBUF_DRAIN => self.callback_user_ringbuf(meta.subprog)?,
             id::LOOP => {
+                self.note_loop_inline(meta.subprog)?;
                 self.mark_precise(1)?;
                 let depth = self.frame().callback_depth;
                 if u64::from(depth) < self.reg(1).num.umax {
