@@ -12,6 +12,8 @@ const PAGES: &[Page] = &[
     ("sections.md", skep_spec::reference::sections),
     ("contexts.md", skep_spec::reference::contexts),
     ("maps.md", skep_spec::reference::map_types),
+    ("kfuncs.md", skep_spec::reference::kfuncs),
+    ("kernels.md", skep_spec::reference::kernels),
 ];
 
 /// Writes every page; with `--check` only compares.

@@ -6,8 +6,10 @@ use crate::context::{self, Access, ContextKind, FieldValue};
 use crate::disasm::{self, Style};
 use crate::helper::{self, ProgramSet};
 use crate::insn::Insn;
+use crate::kfunc::kernel;
 use crate::map::{self, MapType};
 use crate::opcode::{self, Opcode, Use};
+use crate::profile::{Feature, Profile};
 use crate::program::{AttachType, ProgramType};
 use crate::section;
 
@@ -206,6 +208,52 @@ pub fn contexts() -> String {
                 access(field.write),
             );
         }
+    }
+    out
+}
+
+/// `kfuncs.md`: the kernel's kfuncs.
+pub fn kfuncs() -> String {
+    let mut out = format!(
+        "# Functions of the kernel\n\n{GENERATED}\nWhat the verifier knows of the functions that programs call by \
+         name. Their arguments come from the kernel's BTF.\n\n\
+         | function | since | flags | who may call |\n|---|---|---|---|\n"
+    );
+    for one in kernel::ALL {
+        let flags: Vec<&str> = kernel::FLAG_NAMES
+            .iter()
+            .filter(|(flag, _)| one.flags & flag != 0)
+            .map(|(_, name)| *name)
+            .collect();
+        let _ = writeln!(
+            out,
+            "| `{}` | {} | {} | {} |",
+            one.name,
+            one.since,
+            flags.join(", "),
+            one.set.words()
+        );
+    }
+    out
+}
+
+/// `kernels.md`: the profiles of kernels and what each has.
+pub fn kernels() -> String {
+    let mut out = format!(
+        "# Kernels\n\n{GENERATED}\nThe releases whose rules the verifier has. A profile was compared with the kernel \
+         that is named, or else goes by the books.\n\n| kernel | compared with |\n|---|---|\n"
+    );
+    for profile in Profile::ALL {
+        let _ = writeln!(
+            out,
+            "| {} | {} |",
+            profile.name,
+            profile.measured.unwrap_or("-")
+        );
+    }
+    out.push_str("\n## Features\n\n| feature | since |\n|---|---|\n");
+    for feature in Feature::ALL {
+        let _ = writeln!(out, "| {} | {} |", feature.words(), feature.since());
     }
     out
 }

@@ -34,6 +34,21 @@ pub const ITER_NEXT: u16 = 1 << 9;
 /// Ends an iterator.
 pub const ITER_DESTROY: u16 = 1 << 10;
 
+/// The flags with their names.
+pub const FLAG_NAMES: &[(u16, &str)] = &[
+    (ACQUIRE, "acquire"),
+    (RELEASE, "release"),
+    (RET_NULL, "may be null"),
+    (TRUSTED_ARGS, "trusted arguments"),
+    (RCU, "trusted or RCU arguments"),
+    (SLEEPABLE, "may sleep"),
+    (DESTRUCTIVE, "destructive"),
+    (RCU_PROTECTED, "in RCU sections"),
+    (ITER_NEW, "iterator new"),
+    (ITER_NEXT, "iterator next"),
+    (ITER_DESTROY, "iterator destroy"),
+];
+
 /// A kfunc of the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KernelFunction {
@@ -114,6 +129,34 @@ pub struct Caller<'a> {
 use CallerSet::*;
 
 impl CallerSet {
+    /// Who they are, in words.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Common => "all",
+            Generic => "tracing, lsm, cgroup_*, sock_ops, sched_cls, xdp, struct_ops, syscall",
+            Cpumask => "tracing, lsm, struct_ops, syscall",
+            Trace => "tracing, lsm",
+            Test => "tracing, lsm, sched_cls, syscall",
+            Skb => "kinds with an sk_buff, cgroup_*, tracing, lsm, struct_ops",
+            Xdp => "xdp",
+            XdpTc => "xdp, sched_cls",
+            Tc => "sched_cls, sched_act",
+            SchedCls => "sched_cls",
+            Crypto => "xdp, sched_cls, sched_act",
+            CryptoCtx => "syscall",
+            Lsm => "lsm",
+            Cgroup => "cgroup_*, sock_ops",
+            Session => "kprobe and uprobe sessions",
+            Iter => "iterators",
+            StructOps => "struct_ops",
+            StructOpsSyscall => "struct_ops, syscall",
+            Qdisc => "Qdisc_ops",
+            QdiscEnqueue => "Qdisc_ops: enqueue",
+            QdiscDequeue => "Qdisc_ops: dequeue",
+            QdiscEnqueueDequeue => "Qdisc_ops: enqueue, dequeue",
+        }
+    }
+
     /// Whether that program is in the set.
     pub fn contains(self, caller: &Caller<'_>) -> bool {
         let program = caller.program;
