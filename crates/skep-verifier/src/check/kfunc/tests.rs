@@ -235,7 +235,10 @@ fn references_are_released_once() {
         of(&[find, "if r0 == 0 goto +4\nr6 = r0\nr6 += 8\n", release].concat()),
         "R1 must have zero offset when passed to release func or trusted arg to kfunc"
     );
-    assert!(of(&[find, checked].concat()).starts_with("Unreleased reference id=2 alloc_insn=1"));
+    assert!(
+        of(&[find, "if r0 == 0 goto +1\nr6 = r0\n"].concat())
+            .starts_with("Unreleased reference id=2 alloc_insn=1")
+    );
 }
 
 #[test]
