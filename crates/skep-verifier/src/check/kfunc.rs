@@ -40,9 +40,13 @@ impl Kfunc<'_> {
 impl Verifier<'_> {
     /// A call of a kfunc.
     pub fn check_kfunc_call(&mut self, insn: Insn) -> Rule<Next> {
-        // A weak function that the kernel does not have: refused only if it is still there at the end.
         if insn.imm == 0 {
-            return Ok(Next::Insn(self.insn_idx + 1));
+            // A weak function that the kernel does not have: fine only where no path leads.
+            return Err(Fault::new(
+                EINVAL,
+                "verifier-kfunc-missing",
+                "invalid kernel function call not eliminated in verifier pass",
+            ));
         }
         let kfunc = self.kfunc_of(insn)?;
         let kfunc = &*kfunc;
@@ -142,6 +146,9 @@ impl Verifier<'_> {
         }
         if kfunc.special.adds_to_graph() {
             let node = *self.reg(2);
+            if node.ref_id == 0 {
+                return Err(not_acquired());
+            }
             self.convert_to_non_owning(node.ref_id, &node);
             self.release_reference(node.ref_id)
                 .map_err(|_| not_acquired())?;

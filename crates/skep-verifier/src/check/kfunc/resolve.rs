@@ -224,6 +224,7 @@ pub(crate) struct Pointer<'i> {
     pub target: u32,
     pub target_name: &'i str,
     pub target_kind: &'static str,
+    /// Or a union.
     pub is_struct: bool,
     pub is_void: bool,
     pub is_callback: bool,
@@ -537,7 +538,7 @@ impl<'i> Reader<'i> {
             target: target.0,
             target_name,
             target_kind: kind_word(btf, target),
-            is_struct,
+            is_struct: btf.kind(target).is_ok_and(|kind| kind.is_composite()),
             is_void: target == TypeId::VOID,
             is_callback: matches!(btf.ty(target), Ok(Ty::FuncProto { .. })),
             is_plain: is_scalar(btf, target) || is_scalar_struct(btf, target),

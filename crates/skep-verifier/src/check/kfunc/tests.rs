@@ -22,6 +22,7 @@ const KERNEL: &str = "
     struct bpf_iter_num { u64 opaque[1]; };
     struct numbers { u32 a; u8 b[4]; };
     struct inner { u64 x; };
+    struct tuple { union { struct { u32 a; } four; struct { u32 a[4]; } six; }; };
     struct nest { struct inner first; struct inner second; };
     struct task_struct { struct inner first; struct inner second; void *stack; };
     struct mixed { u64 number; void *pointer; };
@@ -298,6 +299,7 @@ fn types_stand_for_others() {
     let of = |name| kernel.find(Kind::Struct, name).unwrap();
     assert!(is_scalar_struct(&kernel, of("numbers")));
     assert!(is_scalar_struct(&kernel, of("nest")));
+    assert!(is_scalar_struct(&kernel, of("tuple")));
     assert!(!is_scalar_struct(&kernel, of("mixed")));
     assert!(is_context(&kernel, of("__sk_buff"), ProgramType::SchedCls));
     assert!(!is_context(&kernel, of("__sk_buff"), ProgramType::Xdp));

@@ -103,10 +103,10 @@ pub(crate) fn is_scalar(btf: &Btf, id: TypeId) -> bool {
     )
 }
 
-/// Whether a type is a structure of numbers, arrays of them and such structures.
+/// Whether a type is a structure or union of numbers, arrays of them and such structures.
 pub(crate) fn is_scalar_struct(btf: &Btf, id: TypeId) -> bool {
     fn walk(btf: &Btf, id: TypeId, depth: u32) -> bool {
-        let Ok(Ty::Struct(composite)) = btf.ty(id) else {
+        let Some(composite) = btf.ty(id).ok().and_then(|ty| ty.composite()) else {
             return false;
         };
         composite.members.iter().all(|member| {
@@ -114,7 +114,7 @@ pub(crate) fn is_scalar_struct(btf: &Btf, id: TypeId) -> bool {
                 return false;
             };
             match ty {
-                Ty::Struct(_) => depth < 3 && walk(btf, id, depth + 1),
+                Ty::Struct(_) | Ty::Union(_) => depth < 3 && walk(btf, id, depth + 1),
                 Ty::Array { elem, len, .. } => {
                     len > 0 && btf.resolve(elem).is_ok_and(|elem| is_scalar(btf, elem))
                 }
