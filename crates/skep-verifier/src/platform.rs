@@ -13,13 +13,13 @@ use skep_spec::program::{AttachType, ProgramType};
 use crate::fault::Rule;
 use crate::input::{AttachTarget, BtfIdx, Caps, Input};
 
+mod allow;
 mod context;
 mod exit;
-mod helpers;
 
+pub use allow::{HelperSet, helper_allowed};
 pub use context::{CtxValue, ctx_access};
 pub use exit::{ExitRange, exit_range};
-pub use helpers::{HelperSet, helper_allowed};
 
 /// Where a program will run and what it may do there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

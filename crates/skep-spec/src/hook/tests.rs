@@ -1,3 +1,5 @@
+//! Which arguments may be null, and that the rows can be searched.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! Hooks between releases, and that the rows can be searched.
+
 use super::*;
 
 #[test]

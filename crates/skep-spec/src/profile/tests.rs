@@ -1,3 +1,5 @@
+//! Releases, the profiles of them, and what exists in each.
+
 use super::*;
 
 #[test]

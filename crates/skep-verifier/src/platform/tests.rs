@@ -1,3 +1,5 @@
+//! What a place allows, for a few places; the kernel that runs is asked elsewhere.
+
 use skep_spec::profile::Profile;
 use skep_spec::program::{AttachType, ProgramType};
 
@@ -60,4 +62,49 @@ fn context_fields_have_types() {
         of(ProgramType::FlowDissector, 144, 8),
         Some(CtxValue::FlowKeys)
     );
+}
+
+#[test]
+fn context_fields_come_with_releases() {
+    let hardware_time = |profile: &Profile| {
+        ctx_access(
+            profile,
+            &Place::of(ProgramType::SockOps, None),
+            216,
+            8,
+            false,
+        )
+    };
+    assert_eq!(hardware_time(&Profile::V6_1), None);
+    assert_eq!(hardware_time(&Profile::V6_6), Some(CtxValue::Scalar));
+    let registers = Place::of(ProgramType::Kprobe, None);
+    assert_eq!(ctx_access(&Profile::V6_18, &registers, 0, 8, true), None);
+    assert_eq!(
+        ctx_access(&Profile::V7_3, &registers, 0, 8, true),
+        Some(CtxValue::Scalar)
+    );
+}
+
+#[test]
+fn kinds_ask_for_privileges() {
+    use crate::input::Caps;
+    let with = |program, caps| {
+        Place {
+            caps,
+            ..Place::of(program, None)
+        }
+        .may_load()
+    };
+    let bpf = Caps {
+        bpf: true,
+        ..Caps::NONE
+    };
+    let perfmon = Caps {
+        perfmon: true,
+        ..bpf
+    };
+    assert!(with(ProgramType::SocketFilter, Caps::NONE));
+    assert!(!with(ProgramType::SkLookup, Caps::NONE) && with(ProgramType::SkLookup, bpf));
+    assert!(!with(ProgramType::Kprobe, bpf) && with(ProgramType::Kprobe, perfmon));
+    assert!(!with(ProgramType::Xdp, perfmon));
 }

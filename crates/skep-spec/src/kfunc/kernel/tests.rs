@@ -1,3 +1,5 @@
+//! Rows of kfuncs and the sets of their callers.
+
 use super::*;
 
 fn caller(program: P, attach: Option<A>) -> Caller<'static> {
