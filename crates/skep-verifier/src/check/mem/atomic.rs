@@ -81,9 +81,9 @@ impl Verifier<'_> {
             imm if imm & op::FETCH != 0 => Some(insn.src),
             _ => None,
         };
-        let pointer = *self.reg(insn.dst);
         if let Some(number) = fetched {
-            self.check_reg_arg(number, Use::WriteNoMark)?;
+            // If this was the pointer too, it is lost before the access.
+            self.check_reg_arg(number, Use::Write)?;
         }
         let off = i32::from(insn.off);
         let access = Access {
@@ -108,17 +108,8 @@ impl Verifier<'_> {
         }
         let write = Access {
             write: true,
-            value: None,
             ..access
         };
-        if fetched == Some(insn.dst) {
-            // The fetched value took the pointer's place; the store still goes through the pointer.
-            let value = *self.reg(insn.dst);
-            self.set_reg(insn.dst, pointer);
-            self.check_mem_access(insn.dst, off, write)?;
-            self.set_reg(insn.dst, value);
-            return Ok(());
-        }
         self.check_mem_access(insn.dst, off, write)
     }
 }

@@ -183,6 +183,16 @@ fn atomics_need_plain_memory() {
             );
         }
     }
+    // The register that gets the old value is lost before the access.
+    let same = program(&[&[
+        Insn::mov64_reg(1, 10),
+        Insn::store_imm(DW, 10, -8, 0),
+        Insn::atomic(DW, 0x01, 1, -8, 1),
+    ]]);
+    assert_eq!(
+        verdict(ProgramType::SocketFilter, &same),
+        "misaligned access off (0x0; 0xffffffffffffffff)+0+-8 size 8"
+    );
     let uninit = program(&[&value(), &[Insn::atomic(W, 0, 1, 0, 2)]]);
     assert_eq!(verdict(ProgramType::SocketFilter, &uninit), "R2 !read_ok");
 }
@@ -380,5 +390,32 @@ fn an_instruction_follows_one_kind_of_pointer() {
     assert_eq!(
         verdict(ProgramType::SocketFilter, &insns),
         "same insn cannot be used with different pointers"
+    );
+}
+
+// A store that may reach half of a spilled register leaves none of it.
+#[test]
+fn a_store_to_somewhere_spoils_whole_spills() {
+    let of = |last| {
+        program(&[&[
+            Insn::load(W, 6, 1, 0),
+            Insn::alu64_imm(alu::AND, 6, 4),
+            Insn::store_reg(DW, 10, -16, 1),
+            Insn::store_reg(DW, 10, -8, 1),
+            Insn::mov64_reg(3, 10),
+            Insn::alu64_imm(alu::ADD, 3, -12),
+            Insn::alu64_reg(alu::ADD, 3, 6),
+            Insn::store_imm(W, 3, 0, 0),
+            last,
+            Insn::alu64_imm(alu::RSH, 5, 1),
+        ]])
+    };
+    assert_eq!(
+        verdict(ProgramType::SocketFilter, &of(Insn::load(DW, 5, 10, -8))),
+        ""
+    );
+    assert_eq!(
+        verdict(ProgramType::SocketFilter, &of(Insn::load(W, 5, 10, -4))),
+        ""
     );
 }
