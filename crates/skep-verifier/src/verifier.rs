@@ -6,6 +6,7 @@ use skep_spec::insn::Insn;
 
 use crate::check::call::global::ArgSpec;
 use crate::check::kfunc::resolve::Kfuncs;
+use crate::check::mem::known::Known;
 use crate::explore::Explorer;
 use crate::input::{Input, MapId, MapInfo};
 use crate::log::Log;
@@ -80,6 +81,8 @@ pub struct Verifier<'i> {
     pub stats: Stats,
     /// Special fields, as far as they were asked for.
     pub(crate) records: Records,
+    /// What BTF was asked before.
+    pub(crate) known: Known,
     /// What was found before the walk.
     pub shape: crate::prepare::Shape,
     /// The kernel, and where the program goes in it.
@@ -146,6 +149,7 @@ impl<'i> Verifier<'i> {
             explore: Explorer::default(),
             stats: Stats::default(),
             records: Records::new(input),
+            known: Known::default(),
             shape: crate::prepare::Shape::default(),
             platform: crate::platform::Platform::of(input),
             kfuncs: Kfuncs::default(),

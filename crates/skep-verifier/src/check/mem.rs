@@ -18,6 +18,7 @@ pub mod btf_ptr;
 pub mod btf_walk;
 pub mod ctx;
 pub mod helper_mem;
+pub mod known;
 pub mod kptr;
 pub mod legacy;
 pub mod map_value;

@@ -11,6 +11,15 @@ const EINVAL: i32 = 22;
 
 /// The address of the variable (or function) `id`.
 pub fn address(verifier: &Verifier<'_>, btf: BtfIdx, id: u32) -> Rule<Reg> {
+    if let Some(reg) = verifier.known.variables.borrow().get(&(btf, id)) {
+        return Ok(*reg);
+    }
+    let reg = look_up(verifier, btf, id)?;
+    verifier.known.variables.borrow_mut().insert((btf, id), reg);
+    Ok(reg)
+}
+
+fn look_up(verifier: &Verifier<'_>, btf: BtfIdx, id: u32) -> Rule<Reg> {
     let refuse = |line: String| Err(Fault::new(EINVAL, "verifier-variable", line));
     let Some(types) = verifier.input.btf(btf).filter(|_| btf != BtfIdx::PROGRAM) else {
         return refuse("invalid module BTF object FD specified.".into());

@@ -68,6 +68,13 @@ pub fn ctx_access(
                 .ok()
                 .map(|_| CtxValue::Scalar);
         }
+        // Packet bytes and the time stamp of cgroups' programs are for loaders with CAP_BPF.
+        P::CgroupSkb
+            if !(place.caps.bpf || place.caps.sys_admin)
+                && (matches!(off, 76..84) || write && matches!(off, 152..160)) =>
+        {
+            return None;
+        }
         _ if !since(place.program, off)
             .is_none_or(|(major, minor)| profile.at_least(major, minor)) =>
         {

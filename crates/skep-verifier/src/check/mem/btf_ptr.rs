@@ -1,9 +1,10 @@
 //! Pointers to the kernel's structures and to allocated local objects: what a field holds, and how far the pointer that
 //! is loaded from it may be trusted.
 
-use skep_btf::{Kind as BtfKind, Ty, TypeId};
+use skep_btf::TypeId;
 
 use super::btf_walk::{self, Found};
+use super::known::is_listed;
 use super::{Access, EINVAL, denied};
 use crate::fault::{Fault, Rule};
 use crate::input::BtfIdx;
@@ -158,15 +159,19 @@ impl<'i> Verifier<'i> {
         if !self.is_trusted(reg) && !reg.flags.has(Flags::RCU) {
             return plain;
         }
-        let listed = |suffix| self.is_safe_field(btf, from, suffix, id, field);
-        if listed("__safe_trusted") {
+        let Some(types) = self.input.btf(btf) else {
+            return Flags::UNTRUSTED;
+        };
+        let safe = self.known.safe_fields(types, btf, from);
+        let listed = |list| is_listed(types, list, field, id);
+        if listed(safe.trusted) {
             flags.with(Flags::TRUSTED)
-        } else if listed("__safe_trusted_or_null") {
+        } else if listed(safe.trusted_or_null) {
             flags.with(Flags::TRUSTED).with(Flags::MAYBE_NULL)
         } else if self.in_rcu_section() && !reg.maybe_null() {
-            if listed("__safe_rcu") {
+            if listed(safe.rcu) {
                 flags.with(Flags::RCU)
-            } else if flags.has(Flags::RCU) || listed("__safe_rcu_or_null") {
+            } else if flags.has(Flags::RCU) || listed(safe.rcu_or_null) {
                 flags.with(Flags::RCU).with(Flags::MAYBE_NULL)
             } else if flags.any(Flags::PERCPU.with(Flags::USER)) {
                 flags
@@ -187,27 +192,6 @@ impl<'i> Verifier<'i> {
         clean
             && (matches!(reg.kind, Kind::Socket | Kind::SockCommon | Kind::TcpSock)
                 || reg.flags.any(TRUSTED))
-    }
-
-    /// The kernel's BTF lists, in a type `STRUCT` with that suffix, the fields that inherit their parent's trust.
-    fn is_safe_field(&self, btf: BtfIdx, from: u32, suffix: &str, id: u32, field: &str) -> bool {
-        let Some(types) = self.input.btf(btf) else {
-            return false;
-        };
-        let mut name = String::with_capacity(64);
-        name.push_str(types.name(TypeId(from)));
-        name.push_str(suffix);
-        let Some(list) = types.find(BtfKind::Struct, &name) else {
-            return false;
-        };
-        let Ok(list) = types.composite(list) else {
-            return false;
-        };
-        list.members.iter().any(|member| {
-            member.name == field
-                && matches!(types.ty(member.ty), Ok(Ty::Ptr { target })
-                    if types.resolve(target) == Ok(TypeId(id)))
-        })
     }
 
     /// Puts what was found into the loaded register.
