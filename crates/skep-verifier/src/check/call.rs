@@ -13,6 +13,9 @@ pub mod global;
 pub mod global_type;
 pub mod subprog;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) const EINVAL: i32 = 22;
 pub(crate) const EACCES: i32 = 13;
 pub(crate) const EFAULT: i32 = 14;
