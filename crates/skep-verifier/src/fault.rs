@@ -20,14 +20,16 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// A fault of one line.
+    /// A fault of one line; an empty one is none, for what the kernel refuses without a word.
     #[cold]
     pub fn new(errno: i32, code: &'static str, line: impl Into<String>) -> Box<Fault> {
+        let line = line.into();
+        let silent = line.is_empty();
         Box::new(Fault {
             errno,
             insn: None,
             code,
-            lines: vec![line.into()],
+            lines: if silent { Vec::new() } else { vec![line] },
         })
     }
 

@@ -115,7 +115,6 @@ impl Verifier<'_> {
     fn exit_range(&self) -> ExitRange {
         let place = &self.platform.place;
         match (place.program, place.attach) {
-            _ if self.input.program_type == ProgramType::Ext => ExitRange::Ignored,
             (ProgramType::RawTracepoint, _) if self.input.target.is_some() => {
                 ExitRange::Within(0, 0)
             }
@@ -126,6 +125,7 @@ impl Verifier<'_> {
                     ExitRange::Within(0, 1)
                 }
             }
+            (ProgramType::Lsm, _) if !self.platform.profile.at_least(6, 12) => ExitRange::Ignored,
             (ProgramType::Lsm, _) => self.lsm_result_range(),
             (ProgramType::StructOps, _) => {
                 if self.attached_result_struct().is_some() {

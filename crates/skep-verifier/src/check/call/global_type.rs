@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use skep_btf::ty::Linkage;
 use skep_btf::{Btf, Kind as BtfKind, Ty, TypeId};
+use skep_spec::profile::Profile;
 use skep_spec::program::{AttachType, ProgramType};
 
 use super::global::ArgSpec;
@@ -152,7 +153,7 @@ impl Verifier<'_> {
                 ),
             );
         }
-        let tags = arg_tags(btf, id, is_global)?;
+        let tags = arg_tags(btf, id, is_global, &self.input.profile)?;
         let mut args = Vec::with_capacity(params.len());
         for (at, param) in params.iter().enumerate() {
             let tags = match &tags[at] {
@@ -191,6 +192,7 @@ impl Verifier<'_> {
             let (pointee, pointee_ty) = btf.resolved(target).map_err(broken)?;
             if matches!(btf.name(pointee), "bpf_dynptr" | "bpf_dynptr_kern")
                 && pointee_ty.composite().is_some()
+                && self.input.profile.at_least(6, 8)
             {
                 return if tags.none() {
                     Ok(ArgSpec::Dynptr)
@@ -437,8 +439,17 @@ pub fn is_context(btf: &Btf, target: TypeId, program: ProgramType) -> bool {
 }
 
 /// The tags of a function's arguments; a fault where one is not known, for when its argument's turn comes.
-fn arg_tags(btf: &Btf, function: TypeId, is_global: bool) -> Rule<[Rule<Tags>; ARGS_MAX]> {
+fn arg_tags(
+    btf: &Btf,
+    function: TypeId,
+    is_global: bool,
+    profile: &Profile,
+) -> Rule<[Rule<Tags>; ARGS_MAX]> {
     let mut tags: [Rule<Tags>; ARGS_MAX] = std::array::from_fn(|_| Ok(Tags::default()));
+    // Before 6.8 nobody looked at them.
+    if !profile.at_least(6, 8) {
+        return Ok(tags);
+    }
     for id in btf.own_ids() {
         if btf.kind(id) != Ok(BtfKind::DeclTag) {
             continue;
@@ -465,19 +476,34 @@ fn arg_tags(btf: &Btf, function: TypeId, is_global: bool) -> Rule<[Rule<Tags>; A
         let fault = if !is_global {
             Some("type tag is not supported in static functions")
         } else {
-            match word {
-                "ctx" => set.ctx = true,
-                "nonnull" => set.nonnull = true,
-                "nullable" => set.nullable = true,
-                "trusted" => set.trusted = true,
-                "untrusted" => set.untrusted = true,
-                "arena" => set.arena = true,
-                _ => {}
-            }
-            let known = matches!(
-                word,
-                "ctx" | "nonnull" | "nullable" | "trusted" | "untrusted" | "arena"
-            );
+            let since_6_9 = profile.at_least(6, 9);
+            let known = match word {
+                "ctx" => {
+                    set.ctx = true;
+                    true
+                }
+                "nonnull" => {
+                    set.nonnull = true;
+                    true
+                }
+                "nullable" => {
+                    set.nullable = true;
+                    since_6_9
+                }
+                "trusted" => {
+                    set.trusted = true;
+                    since_6_9
+                }
+                "arena" => {
+                    set.arena = true;
+                    since_6_9
+                }
+                "untrusted" => {
+                    set.untrusted = true;
+                    profile.at_least(6, 17)
+                }
+                _ => false,
+            };
             (!known).then_some("has unsupported set of tags")
         };
         if let Some(fault) = fault {

@@ -75,7 +75,20 @@ impl Verifier<'_> {
         if reg.is_pointer() && access.sign_extend {
             return Err(invalid_ctx_access(off, size));
         }
-        Ok(self.with_null_id(reg, access))
+        let mut reg = self.with_null_id(reg, access);
+        let reference = self.ctx_refs.get(off as usize / 8).copied().unwrap_or(0);
+        if reference != 0 {
+            if self.state.held.reference(reference).is_none() {
+                return Err(denied(
+                    "verifier-context-reference",
+                    format!(
+                        "invalid bpf_context access off={off}. Reference may already be released"
+                    ),
+                ));
+            }
+            reg.ref_id = reference;
+        }
+        Ok(reg)
     }
 
     fn ctx_value(&mut self, value: CtxValue, off: i32, access: &Access) -> Rule<Reg> {
