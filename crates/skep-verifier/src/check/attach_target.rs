@@ -178,10 +178,11 @@ impl Verifier<'_> {
     /// Whether the kernel lets errors be injected into that function: system calls, in kernels that are built for it.
     fn fails_on_demand(&self, name: &str) -> bool {
         // Since 7.0 system calls are open to this in any build.
-        let built = self.input.profile.at_least(7, 0) || self.input.btf(BtfIdx::KERNEL).is_some_and(|btf| {
-            btf.find(BtfKind::Func, "within_error_injection_list")
-                .is_some()
-        });
+        let built = self.input.profile.at_least(7, 0)
+            || self.input.btf(BtfIdx::KERNEL).is_some_and(|btf| {
+                btf.find(BtfKind::Func, "within_error_injection_list")
+                    .is_some()
+            });
         built
             && ["__x64_sys_", "__ia32_sys_", "__arm64_sys_", "__se_sys_"]
                 .iter()
