@@ -5,6 +5,7 @@
 use skep_spec::insn::{Insn, pseudo};
 
 use crate::fault::{Fault, Rule};
+use crate::state::reg::Reg;
 use crate::step::Next;
 use crate::verifier::Verifier;
 
@@ -22,6 +23,7 @@ pub(crate) const EFAULT: i32 = 14;
 pub(crate) const E2BIG: i32 = 7;
 pub(crate) const EOPNOTSUPP: i32 = 95;
 
+const TAIL_CALL: i32 = 12;
 /// bpf_spin_unlock, the one helper that may be called while a lock is held.
 const SPIN_UNLOCK: i32 = 94;
 
@@ -47,9 +49,24 @@ impl Verifier<'_> {
             pseudo::KFUNC_CALL => self.check_kfunc_call(insn),
             _ => {
                 self.check_helper_call(insn)?;
+                if insn.imm == TAIL_CALL && self.state.frames.len() > 1 {
+                    return self.leave_by_tail_call();
+                }
                 Ok(Next::Insn(self.insn_idx + 1))
             }
         }
+    }
+
+    /// A tail call out of a called function: if it is made, the program called returns to this function's caller.
+    fn leave_by_tail_call(&mut self) -> Rule<Next> {
+        let next = self.insn_idx + 1;
+        if !self.input.profile.version.has("6.18") {
+            return Ok(Next::Insn(next));
+        }
+        self.push_branch(next, self.insn_idx, false)?;
+        self.set_reg(0, Reg::UNKNOWN);
+        self.update_live_stack();
+        self.prepare_func_exit()
     }
 
     /// `exit`, or with `exception` the end of a path by `bpf_throw`.

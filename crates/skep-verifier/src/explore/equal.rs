@@ -215,6 +215,14 @@ impl Comparison<'_> {
         }
         for (index, slot) in a.stack.iter().enumerate() {
             if marks.alive_slots >> index & 1 == 0 {
+                // A dead slot is as good as never written; in a loop the current one must be that, too.
+                let same = self.terms.exactness == Exactness::NotExact
+                    || b.stack
+                        .get(index)
+                        .is_some_and(|slot| slot.bytes == [SlotByte::Invalid; 8]);
+                if !same {
+                    return Err(at(index + 16));
+                }
                 continue;
             }
             let precise = marks.precise_slots >> index & 1 != 0;

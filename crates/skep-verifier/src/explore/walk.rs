@@ -164,7 +164,7 @@ impl Verifier<'_> {
             self.explore.live_stack.forget_chain();
             if now > frames {
                 self.log.scratch_all();
-            } else {
+            } else if insn.is_exit() {
                 self.log.print_state = true;
             }
         }
@@ -213,7 +213,8 @@ impl Verifier<'_> {
         }
     }
 
-    fn update_live_stack(&mut self) {
+    /// Brings what is alive on the stack up to date, before a function is left.
+    pub fn update_live_stack(&mut self) {
         self.with_live_stack(|live, state, shape, log| live.update(state, shape, log));
     }
 
