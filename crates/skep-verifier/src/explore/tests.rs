@@ -103,14 +103,7 @@ mark_precise: frame0: regs=r2 stack= before 0: (b7) r2 = 8
 
 #[test]
 fn no_progress_is_an_infinite_loop() {
-    let fault = verified(
-        vec![
-            Insn::mov64_imm(0, 0),
-            Insn::ja(-1),
-            Insn::exit(),
-        ],
-        0,
-    );
+    let fault = verified(vec![Insn::mov64_imm(0, 0), Insn::ja(-1), Insn::exit()], 0);
     // The exit is not reached by any edge.
     assert_eq!(fault.unwrap_err().fault.lines, ["unreachable insn 2"]);
     let fault = verified(
@@ -137,5 +130,8 @@ fn no_progress_is_an_infinite_loop() {
         lines[0].starts_with("infinite loop detected at insn"),
         "{lines:?}"
     );
-    assert!(lines[1].starts_with("cur state: R0=0 R1=ctx()"), "{lines:?}");
+    assert!(
+        lines[1].starts_with("cur state: R0=0 R1=ctx()"),
+        "{lines:?}"
+    );
 }
