@@ -4,7 +4,7 @@
 //! `ld_imm64` with `src_reg` 1 or 5 (map) has the [`MapId`] in `imm`, with 2 or 6 (map value) also the offset in the second slot's
 //! `imm`; with 3 (BTF variable) the type id in `imm` and the [`BtfIdx`] in the second slot's `imm`; with 4 (function)
 //! the relative slot. A call with `src_reg` 1 is a subprogram, with 2 a kfunc: `imm` is its BTF function id and `off`
-//! its [`BtfIdx`].
+//! its [`BtfIdx`]. A wide load of a descriptor that is no map's has the complement of the descriptor: see [`descriptor`].
 
 use std::sync::Arc;
 
@@ -17,6 +17,12 @@ use skep_spec::program::{AttachType, ProgramType};
 /// A map, by its place in [`Input::maps`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MapId(pub u32);
+
+/// The descriptor that a wide load names which is no map's: [`Input::insns`] hold its complement, so that it is never taken
+/// for a map's index.
+pub const fn descriptor(imm: i32) -> i32 {
+    if imm < 0 { !imm } else { imm }
+}
 
 /// One of the BTFs: 0 the kernel's, then those of its modules ([`Input::btfs`]); [`BtfIdx::PROGRAM`] the program's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

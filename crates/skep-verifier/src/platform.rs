@@ -166,14 +166,15 @@ fn gpl_compatible(license: &str) -> bool {
     )
 }
 
-/// The facts for one program: worked out once, then cheap to ask.
-#[derive(Clone, Copy, Debug)]
+/// The facts for one program: worked out when first asked, then cheap to ask again.
+#[derive(Clone, Debug)]
 pub struct Platform<'i> {
     /// The kernel.
     pub profile: &'i Profile,
     /// Where the program goes.
     pub place: Place<'i>,
-    helpers: HelperSet,
+    /// Helpers that were asked for and are allowed.
+    allowed: std::cell::Cell<HelperSet>,
 }
 
 impl<'i> Platform<'i> {
@@ -183,16 +184,19 @@ impl<'i> Platform<'i> {
         Platform {
             profile: &input.profile,
             place,
-            helpers: HelperSet::of(&input.profile, &place),
+            allowed: std::cell::Cell::new(HelperSet::EMPTY),
         }
     }
 
     /// The helper of that number if the program may call it; else what the kernel says.
     pub fn helper(&self, id: u32) -> Rule<&'static Helper> {
-        match skep_spec::helper::by_id(id) {
-            Some(helper) if self.helpers.contains(id) => Ok(helper),
-            _ => helper_allowed(self.profile, &self.place, id),
+        let known = self.allowed.get();
+        if let Some(helper) = skep_spec::helper::by_id(id).filter(|_| known.contains(id)) {
+            return Ok(helper);
         }
+        let helper = helper_allowed(self.profile, &self.place, id)?;
+        self.allowed.set(known.with(id));
+        Ok(helper)
     }
 
     /// What a load from the context gives, or that a store is allowed; see [`ctx_access`].

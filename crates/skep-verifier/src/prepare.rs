@@ -79,16 +79,17 @@ impl Verifier<'_> {
                 return Ok(());
             }
             let map = MapId(insn.imm as u32);
-            if input.maps.get(map.0 as usize).is_none() {
-                let line = format!("fd {} is not pointing to valid bpf_map", insn.imm);
+            let Some(info) = input.maps.get(map.0 as usize) else {
+                let fd = crate::input::descriptor(insn.imm);
+                let line = format!("fd {fd} is not pointing to valid bpf_map");
                 return Err(Fault::new(EBADF, "verifier-map-reference", line).at(at));
-            }
+            };
             if !used.contains(&map) {
                 self.check_map_program(map, &used)
                     .map_err(|fault| fault.at(at))?;
                 used.push(map);
             }
-            check_value_offset(&input.maps[map.0 as usize], insn, second)
+            check_value_offset(info, insn, second)
                 .map_err(|fault| fault.at(at))
         })?;
         let kfuncs = &self.kfuncs;

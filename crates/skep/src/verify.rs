@@ -153,6 +153,7 @@ impl Prepared {
             });
         }
         externs::resolve(object, &mut code, &self.kernel)?;
+        maps::foreign_descriptors(&mut code);
         maps::poison_absent(&mut code, &load.absent_maps);
         let (program_type, attach_type) = match load.program_type {
             Some(asked) => asked,

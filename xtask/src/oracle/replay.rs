@@ -95,10 +95,8 @@ fn build(dump: &Value, row: &Row, kernel: &TargetKernel) -> Result<Input, String
             wide = true;
             match insn.src {
                 pseudo::MAP_FD | pseudo::MAP_VALUE => {
-                    // A number that is no map's stays out of range.
-                    insn.imm = by_fd
-                        .get(&(insn.imm as u32))
-                        .map_or(i32::MAX, |map| map.0 as i32);
+                    let map = by_fd.get(&(insn.imm as u32));
+                    insn.imm = map.map_or(!insn.imm.max(0), |map| map.0 as i32);
                 }
                 pseudo::BTF_ID => {
                     if let Some(id) = named(insn.imm as u32) {

@@ -59,6 +59,7 @@ pub(super) fn cut(file: &File<'_>) -> Result<Functions, ObjError> {
             symbol: None,
             len: 0,
         });
+        unnamed_rests(insns.len(), &mut starts);
         let bounds: Vec<usize> = starts.keys().copied().chain([insns.len()]).collect();
         for ((start, what), next) in starts.into_iter().zip(&bounds[1..]) {
             if start + what.len > *next {
@@ -186,6 +187,26 @@ fn unnamed_targets(
     }
     for slot in by_offset.get(&index).into_iter().flatten() {
         add(*slot);
+    }
+}
+
+/// What lies between the end of a function whose symbol has a size and the next one is a function of its own: code that a
+/// static linker left behind when another definition won.
+fn unnamed_rests(slots: usize, starts: &mut BTreeMap<usize, Start<'_>>) {
+    let bounds: Vec<usize> = starts.keys().copied().chain([slots]).collect();
+    let rests: Vec<(usize, String)> = starts
+        .iter()
+        .zip(&bounds[1..])
+        .filter(|((start, what), next)| what.len > 0 && *start + what.len < **next)
+        .map(|((start, what), _)| (start + what.len, format!("{}.rest", what.name)))
+        .collect();
+    for (slot, name) in rests {
+        let rest = Start {
+            name,
+            symbol: None,
+            len: 0,
+        };
+        starts.insert(slot, rest);
     }
 }
 

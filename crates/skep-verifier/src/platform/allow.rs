@@ -8,22 +8,21 @@ use crate::fault::{Fault, Rule};
 
 const EINVAL: i32 = 22;
 
-/// The helpers that a program may call, worked out once: a call then costs a bit test.
+/// A set of helpers by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HelperSet([u64; 4]);
 
 impl HelperSet {
-    /// Those that [`helper_allowed`] allows there.
-    pub fn of(profile: &Profile, place: &Place<'_>) -> HelperSet {
-        let mut set = [0; 4];
-        for helper in helper::all() {
-            if refusal(profile, place, helper.id).is_ok()
-                && let Some(word) = set.get_mut(helper.id as usize / 64)
-            {
-                *word |= 1 << (helper.id % 64);
-            }
+    /// None.
+    pub const EMPTY: HelperSet = HelperSet([0; 4]);
+
+    /// With that one too.
+    #[must_use]
+    pub fn with(mut self, id: u32) -> HelperSet {
+        if let Some(word) = self.0.get_mut(id as usize / 64) {
+            *word |= 1 << (id % 64);
         }
-        HelperSet(set)
+        self
     }
 
     /// Whether the helper of that number is one of them.

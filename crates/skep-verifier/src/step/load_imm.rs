@@ -67,7 +67,10 @@ impl Verifier<'_> {
                     return Err(Fault::new(
                         9,
                         "verifier-map-reference",
-                        format!("fd {} is not pointing to valid bpf_map", insn.imm),
+                        format!(
+                            "fd {} is not pointing to valid bpf_map",
+                            crate::input::descriptor(insn.imm)
+                        ),
                     ));
                 };
                 if matches!(insn.src, 1 | 5) {

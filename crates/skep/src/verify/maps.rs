@@ -2,11 +2,12 @@
 //!
 //! Invariant: a map's place here is its place in the object.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use skep_btf::TypeId;
 use skep_obj::{InitialContents, LinkedProgram, MapSpec, Object};
-use skep_spec::insn::{Insn, class, jmp};
+use skep_spec::insn::{Insn, class, jmp, pseudo};
 use skep_spec::map::MapType;
 use skep_verifier::input::{MapId, MapInfo};
 
@@ -105,6 +106,26 @@ fn map_name(object: &Object, spec: &MapSpec) -> String {
     let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
     let whole = format!("{prefix}{name}");
     kernel_name(&whole.replace(|c| !allowed(c), "_"))
+}
+
+/// Keeps descriptors that the program itself brings, and that no loader filled in, from being taken for maps.
+pub(super) fn foreign_descriptors(code: &mut LinkedProgram) {
+    let ours: HashSet<usize> = code.map_refs.iter().map(|reference| reference.at).collect();
+    let mut at = 0;
+    while let Some(insn) = code.insns.get_mut(at) {
+        if !insn.is_ld_imm64() {
+            at += 1;
+            continue;
+        }
+        let of_map = matches!(
+            insn.src,
+            pseudo::MAP_FD | pseudo::MAP_VALUE | pseudo::MAP_IDX | pseudo::MAP_IDX_VALUE
+        );
+        if of_map && !ours.contains(&at) && insn.imm >= 0 {
+            insn.imm = !insn.imm;
+        }
+        at += 2;
+    }
 }
 
 /// Replaces the uses of maps that are not created.
