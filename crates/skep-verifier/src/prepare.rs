@@ -89,8 +89,7 @@ impl Verifier<'_> {
                     .map_err(|fault| fault.at(at))?;
                 used.push(map);
             }
-            check_value_offset(info, insn, second)
-                .map_err(|fault| fault.at(at))
+            check_value_offset(info, insn, second).map_err(|fault| fault.at(at))
         })?;
         let kfuncs = &self.kfuncs;
         let mut effects = |_: usize, insn: Insn| call_effects(kfuncs, insn);
