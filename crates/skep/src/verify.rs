@@ -22,7 +22,6 @@ mod kernels;
 mod maps;
 mod target;
 
-pub use attach::{extended_type, section_guess};
 pub use kernels::{embedded_profile, types_of};
 pub use target::TargetKernel;
 

@@ -87,6 +87,7 @@ fn rows_of(file: &Path, rows: &mut Vec<Row>) {
                 messages_hold: true,
                 return_expected: annotations.return_expected,
                 run_ok: true,
+                guessed: None,
                 test: None,
             });
         }

@@ -9,9 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use skep::btf::Btf;
 use skep::obj::{FnIdx, Linkage, MapKind, Object, ParseOptions, ProgramSpec};
 use skep::spec::map::{MapType, flags};
-use skep::spec::program::ProgramType;
 use skep::verifier::input::{Caps, Input};
-use skep::verify::{LoadOptions, Prepared, TargetKernel, extended_type, section_guess};
+use skep::verify::{LoadOptions, Prepared, TargetKernel};
 
 use super::annotations::Annotations;
 use super::table::Row;
@@ -157,11 +156,7 @@ impl Subjects {
                 .filter(|&at| !for_everyone(object, at))
                 .collect();
         }
-        load.program_type = match program.program_type {
-            Some(ProgramType::Ext) => extended_type(object, program),
-            None => Some(section_guess(&program.section, &row.object)),
-            Some(_) => None,
-        };
+        load.program_type = row.guessed;
         let input = prepared
             .input(program, &load)
             .map_err(|error| broken(error.to_string()))?;
@@ -190,6 +185,10 @@ pub fn parse(path: &Path) -> Result<Object, String> {
             let program = ProgramSpec::of_section(&function.name, &function.section, FnIdx(at));
             object.programs.push(program);
         }
+    }
+    // Its own reader of objects from before BTF takes a missing licence for this one.
+    if object.license.is_none() && object.maps.iter().any(|map| map.section == "maps") {
+        object.license = Some("GPL".into());
     }
     for map in &mut object.maps {
         let def = &mut map.def;

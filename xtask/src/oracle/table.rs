@@ -4,6 +4,8 @@
 
 use std::path::Path;
 
+use skep::spec::program::{AttachType, ProgramType};
+
 /// What a kernel, or we, said about a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verdict {
@@ -30,6 +32,8 @@ pub struct Row {
     pub messages_hold: bool,
     pub return_expected: Option<i64>,
     pub run_ok: bool,
+    /// The recording loader chose the kind of program itself, because the section does not say it.
+    pub guessed: Option<(ProgramType, Option<AttachType>)>,
     /// The old suite: the number of the test.
     pub test: Option<u32>,
 }
@@ -104,6 +108,9 @@ impl Table {
                 messages_hold: cell("messages_match") == "ok",
                 return_expected: cell("retval_expected").parse().ok(),
                 run_ok: cell("run_ok") == "yes",
+                guessed: ProgramType::by_name(cell("prog_type"))
+                    .filter(|_| cell("type_guessed") == "yes")
+                    .map(|kind| (kind, AttachType::by_name(cell("attach_type")))),
                 test: number("test").and_then(|n| u32::try_from(n).ok()),
             });
         }

@@ -4,12 +4,19 @@
 //! immediates are 0, or -1 for calls) and has its pseudo source register set; a target that is not understood becomes
 //! an extern that linking refuses by name, so one program never makes the others unreadable.
 
-use skep_spec::insn::{Insn, pseudo};
+use skep_spec::insn::{Endian, Insn, pseudo};
 
 use super::read::{DeclaredAt, Reader};
 use super::{Home, reloc};
 use crate::error::ObjError;
 use crate::object::*;
+
+fn is_wide_load(code: &[u8], offset: u64, endian: Endian) -> bool {
+    usize::try_from(offset)
+        .ok()
+        .and_then(|at| code.get(at..)?.first_chunk::<8>())
+        .is_some_and(|slot| Insn::from_bytes(slot, endian).is_ld_imm64())
+}
 
 /// Relocations of code sections.
 pub(super) fn code(reader: &mut Reader<'_, '_>) -> Result<(), ObjError> {
@@ -21,11 +28,13 @@ pub(super) fn code(reader: &mut Reader<'_, '_>) -> Result<(), ObjError> {
         let mut relocs: Vec<&super::ElfReloc> = section.relocs.iter().collect();
         relocs.sort_by_key(|r| r.offset);
         for r in relocs {
-            if r.kind == reloc::NONE {
-                continue;
-            }
             let bad = |why: String| ObjError::malformed(&section.name, r.offset, why);
             let slot = usize::try_from(r.offset / 8).unwrap_or(usize::MAX);
+            // Compilers of 2016 gave relocations of wide loads no type.
+            let untyped = r.kind == reloc::NONE;
+            if untyped && !is_wide_load(section.data, r.offset, file.endian) {
+                continue;
+            }
             let found = if r.offset.is_multiple_of(8) {
                 reader.functions.holding(index, slot)
             } else {
@@ -41,7 +50,7 @@ pub(super) fn code(reader: &mut Reader<'_, '_>) -> Result<(), ObjError> {
                 }
                 reloc::R_64_32 if insn.is_call() => call(reader, r, insn).map_err(bad)?,
                 // Old compilers relocate wide loads as data.
-                reloc::R_ABS64 if insn.is_ld_imm64() => {
+                reloc::R_ABS64 | reloc::NONE if insn.is_ld_imm64() => {
                     address(reader, r, insn, next).map_err(bad)?
                 }
                 reloc::R_ABS32 if insn.is_call() => call(reader, r, insn).map_err(bad)?,

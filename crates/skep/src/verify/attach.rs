@@ -3,7 +3,7 @@
 //! Invariant: a target is found by its name in the kernel's types, as loaders look it up; one that is not there keeps the
 //! program from loading.
 
-use skep_btf::{Btf, Kind, Ty, TypeId};
+use skep_btf::{Btf, Kind, TypeId};
 use skep_obj::{Object, ProgramSpec};
 use skep_spec::program::{AttachType, ProgramType};
 use skep_verifier::input::{AttachTarget, BtfIdx};
@@ -108,100 +108,4 @@ fn member_index(btf: &Btf, id: TypeId, name: &str) -> Option<u32> {
     let composite = btf.composite(id).ok()?;
     let at = composite.members.iter().position(|m| m.name == name)?;
     u32::try_from(at).ok()
-}
-
-/// What an extension program extends, judged by the type of its one argument, for when the extended program is not here.
-pub fn extended_type(
-    object: &Object,
-    program: &ProgramSpec,
-) -> Option<(ProgramType, Option<AttachType>)> {
-    use AttachType as A;
-    use ProgramType as P;
-    let btf = object.btf.as_deref()?;
-    let func = object.function(program.function)?.btf_type?;
-    let Ok(Ty::Func { proto, .. }) = btf.ty(func) else {
-        return None;
-    };
-    let Ok(Ty::FuncProto { params, .. }) = btf.ty(proto) else {
-        return None;
-    };
-    let mut params = params.iter();
-    let (first, None) = (params.next()?, params.next()) else {
-        return None;
-    };
-    let Ok((_, Ty::Ptr { target })) = btf.resolved(first.ty) else {
-        return None;
-    };
-    let name = btf.name(btf.resolve(target).ok()?);
-    Some(match name {
-        "__sk_buff" => (P::SchedCls, None),
-        "bpf_sock" => (P::CgroupSock, Some(A::CgroupInet4PostBind)),
-        "bpf_sock_addr" => (P::CgroupSockAddr, Some(A::CgroupInet4Bind)),
-        "bpf_sock_ops" => (P::SockOps, Some(A::CgroupSockOps)),
-        "sk_msg_md" => (P::SkMsg, Some(A::SkMsgVerdict)),
-        "bpf_sysctl" => (P::CgroupSysctl, Some(A::CgroupSysctl)),
-        "bpf_sockopt" => (P::CgroupSockopt, Some(A::CgroupSetsockopt)),
-        "xdp_md" => (P::Xdp, Some(A::Xdp)),
-        "pt_regs" => (P::Kprobe, None),
-        "bpf_perf_event_data" => (P::PerfEvent, None),
-        "bpf_sk_lookup" => (P::SkLookup, Some(A::SkLookup)),
-        "bpf_raw_tracepoint_args" => (P::RawTracepoint, None),
-        _ => return None,
-    })
-}
-
-/// The kind of program of a section that has no form of its own: names that only iproute2 and old loaders give.
-pub fn section_guess(section: &str, object: &str) -> (ProgramType, Option<AttachType>) {
-    use AttachType as A;
-    use ProgramType as P;
-    const FORMS: &[(&str, P, Option<A>)] = &[
-        ("kprobe", P::Kprobe, None),
-        ("kretprobe", P::Kprobe, None),
-        ("uprobe", P::Kprobe, None),
-        ("uretprobe", P::Kprobe, None),
-        ("raw_tracepoint", P::RawTracepoint, None),
-        ("raw_tp", P::RawTracepoint, None),
-        ("tracepoint", P::Tracepoint, None),
-        ("perf_event", P::PerfEvent, None),
-        ("xdp", P::Xdp, None),
-        ("socket", P::SocketFilter, None),
-        ("filter", P::SocketFilter, None),
-        ("loadbalancer", P::SocketFilter, None),
-        ("test_md", P::Xdp, None),
-        ("test", P::SocketFilter, None),
-        ("cgroup/sock", P::CgroupSock, Some(A::CgroupInetSockCreate)),
-        ("cgroup/skb", P::CgroupSkb, None),
-        ("cgroup/dev", P::CgroupDevice, None),
-        (
-            "cgroup/connect4",
-            P::CgroupSockAddr,
-            Some(A::CgroupInet4Connect),
-        ),
-        (
-            "cgroup/connect6",
-            P::CgroupSockAddr,
-            Some(A::CgroupInet6Connect),
-        ),
-        ("connect4", P::CgroupSockAddr, Some(A::CgroupInet4Connect)),
-        ("connect6", P::CgroupSockAddr, Some(A::CgroupInet6Connect)),
-        ("sockops", P::SockOps, None),
-        ("sk_skb", P::SkSkb, None),
-        ("sk_msg", P::SkMsg, Some(A::SkMsgVerdict)),
-        ("lwt_in", P::LwtIn, None),
-        ("lwt_out", P::LwtOut, None),
-        ("lwt_xmit", P::LwtXmit, None),
-        ("len_hist", P::LwtXmit, None),
-    ];
-    if section.starts_with("tc_") || (section == "filter" && object.contains("_tc_")) {
-        return (P::SchedCls, None);
-    }
-    if let Some((_, program, attach)) = FORMS.iter().find(|(form, ..)| section.starts_with(form)) {
-        return (*program, *attach);
-    }
-    // All others are classifiers and their tail calls, but for XDP objects, whose tail calls have plain numbers.
-    if object.contains("xdp") {
-        (P::Xdp, None)
-    } else {
-        (P::SchedCls, None)
-    }
 }
