@@ -7,6 +7,7 @@
 
 mod ask;
 mod names;
+mod tags;
 pub(crate) mod parse;
 #[cfg(test)]
 mod tests;
@@ -41,6 +42,7 @@ pub struct Btf {
     first_string: u32,
     pointer_size: OnceLock<u32>,
     names: names::Names,
+    tags: tags::Tags,
 }
 
 impl Btf {

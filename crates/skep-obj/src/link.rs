@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use skep_btf::core::{Patched, Relocator};
-use skep_btf::{Btf, Kind, Ty};
+use skep_btf::{Btf, Ty};
 
 use crate::error::ObjError;
 use crate::object::*;
@@ -184,20 +184,16 @@ impl Object {
             return Ok(None);
         };
         let mut found = None;
-        for id in btf.own_ids() {
-            if btf.kind(id) != Ok(Kind::DeclTag) {
-                continue;
-            }
+        for id in btf.tags(main) {
             let Ok(Ty::DeclTag {
                 value,
-                target,
                 component: -1,
                 ..
             }) = btf.ty(id)
             else {
                 continue;
             };
-            let Some(name) = value.strip_prefix(TAG).filter(|_| target == main) else {
+            let Some(name) = value.strip_prefix(TAG) else {
                 continue;
             };
             let broken = |why: String| ObjError::link(&program.name, why);

@@ -292,14 +292,12 @@ fn exception_callback(input: &Input) -> Rule<Option<usize>> {
     };
     let refuse = |line: String| Err(Fault::new(EINVAL, "verifier-exception-callback", line));
     let mut named = None;
-    for id in btf.ids() {
+    for id in btf.tags(main.type_id) {
         if let Ok(Ty::DeclTag {
             value,
-            target,
             component: -1,
             ..
         }) = btf.ty(id)
-            && target == main.type_id
             && let Some(name) = value.strip_prefix("exception_callback:")
             && named.replace(name).is_some()
         {

@@ -234,6 +234,7 @@ pub(super) fn parse(owner: Bytes, base: Option<Arc<Btf>>) -> Result<Btf, BtfErro
         first_string,
         pointer_size: OnceLock::new(),
         names: Names::default(),
+        tags: Default::default(),
     })
 }
 

@@ -273,14 +273,11 @@ impl<'a> Finder<'a> {
     /// The element type and the node's offset that the `contains:` tag of a list head or tree root names.
     fn contained(&self, tagged: (TypeId, i32), kind: FieldKind) -> Found<Option<(u32, u32)>> {
         let mut tag = None;
-        for id in self.btf.own_ids() {
+        for id in self.btf.tags(tagged.0) {
             if let Ok(Ty::DeclTag {
-                value,
-                target,
-                component,
-                ..
+                value, component, ..
             }) = self.btf.ty(id)
-                && (target, component) == tagged
+                && component == tagged.1
                 && let Some(value) = value.strip_prefix("contains:")
                 && tag.replace(value).is_some()
             {

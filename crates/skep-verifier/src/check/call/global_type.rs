@@ -450,14 +450,9 @@ fn arg_tags(
     if !profile.at_least(6, 8) {
         return Ok(tags);
     }
-    for id in btf.own_ids() {
-        if btf.kind(id) != Ok(BtfKind::DeclTag) {
-            continue;
-        }
+    for id in btf.tags(function) {
         let Ok(Ty::DeclTag {
-            value,
-            target,
-            component,
+            value, component,
             ..
         }) = btf.ty(id)
         else {
@@ -467,7 +462,6 @@ fn arg_tags(
             value.strip_prefix("arg:"),
             usize::try_from(component)
                 .ok()
-                .filter(|_| target == function)
                 .and_then(|at| tags.get_mut(at)),
         ) else {
             continue;
