@@ -7,8 +7,8 @@
 
 mod ask;
 mod names;
-mod tags;
 pub(crate) mod parse;
+mod tags;
 #[cfg(test)]
 mod tests;
 

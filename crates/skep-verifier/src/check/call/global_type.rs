@@ -452,8 +452,7 @@ fn arg_tags(
     }
     for id in btf.tags(function) {
         let Ok(Ty::DeclTag {
-            value, component,
-            ..
+            value, component, ..
         }) = btf.ty(id)
         else {
             continue;
