@@ -14,6 +14,9 @@ use crate::state::held::HeldKind;
 use crate::state::reg::{Detail, Flags, Kind, Reg};
 use crate::verifier::Verifier;
 
+#[cfg(test)]
+mod tests;
+
 const EINVAL: i32 = 22;
 
 impl Reg {
