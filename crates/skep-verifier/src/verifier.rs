@@ -205,6 +205,7 @@ impl Verifier<'_> {
         self.check_attach_target()?;
         self.check_main()?;
         self.check_global_functions()?;
-        self.check_stack_depth()
+        self.check_stack_depth()?;
+        self.check_tail_call_maps()
     }
 }

@@ -450,3 +450,48 @@ fn global_functions_are_checked_for_any_argument_of_their_type() {
         "Arg#0 type ARRAY in function() is not supported yet.; Caller passes invalid args into func#1 ('function')"
     );
 }
+
+#[test]
+fn a_tail_call_of_nobody_keeps_to_one_map() {
+    let choose = |other: i32| {
+        let mut insns = vec![
+            Insn::mov64_reg(6, 1),
+            Insn::load(W, 7, 6, 0),
+            Insn::jmp64_imm(jmp::JEQ, 7, 0, 3),
+        ];
+        insns.extend(with_map(2, 2));
+        insns.push(Insn::ja(2));
+        insns.extend(with_map(2, other));
+        insns.extend([
+            Insn::mov64_reg(1, 6),
+            Insn::mov64_imm(3, 1),
+            call("bpf_tail_call"),
+        ]);
+        let mut input = input(ProgramType::SocketFilter, &ends(insns));
+        input.maps.push(map("others", MapType::ProgArray, 4, 4, 3));
+        input
+    };
+    assert_eq!(verdict(&choose(5)), "");
+    let nobody = |other| Input {
+        caps: crate::input::Caps::NONE,
+        ..choose(other)
+    };
+    assert_eq!(verdict(&nobody(2)), "");
+    assert_eq!(verdict(&nobody(5)), "tail_call abusing map_ptr");
+}
+
+#[test]
+fn maps_of_sockets_are_changed_where_sockets_may_be() {
+    let delete = |program| {
+        let mut insns = key(5, 0);
+        insns.push(call("bpf_map_delete_elem"));
+        let mut input = input(program, &ends(insns));
+        input.maps.push(map("socks", MapType::Sockmap, 4, 4, 3));
+        verdict(&input)
+    };
+    assert_eq!(delete(ProgramType::SchedCls), "");
+    assert_eq!(
+        delete(ProgramType::SkMsg),
+        "cannot update sockmap in this context; cannot pass map_type 15 into func bpf_map_delete_elem#3"
+    );
+}

@@ -6,6 +6,7 @@ use skep_spec::helper::Helper;
 use skep_spec::map::MapType as M;
 use skep_spec::program::{AttachType, ProgramType as P};
 
+use super::id;
 use crate::check::call::EINVAL;
 use crate::fault::{Fault, Rule};
 use crate::input::MapId;
@@ -13,36 +14,53 @@ use crate::verifier::Verifier;
 
 impl Verifier<'_> {
     /// Whether that helper takes that map.
-    pub(super) fn check_map_helper(&mut self, map: Option<MapId>, helper: &Helper) -> Rule {
+    pub(super) fn check_map_helper(&self, map: Option<MapId>, helper: &Helper) -> Rule {
         let Some(map) = map else {
             return Ok(());
         };
         let kind = self.map(map).map_type;
         let name = helper.name.strip_prefix("bpf_").unwrap_or(helper.name);
-        let refused = if is_sockmap(kind) && matches!(name, "map_update_elem" | "map_delete_elem") {
-            if !self.may_update_sockmap(name) {
-                self.log
-                    .line(format_args!("cannot update sockmap in this context"));
-                true
-            } else {
-                false
-            }
+        let sockmap_change =
+            is_sockmap(kind) && matches!(name, "map_update_elem" | "map_delete_elem");
+        let refused = if sockmap_change {
+            !self.may_update_sockmap(name)
         } else {
             !map_takes(kind, name)
         };
         if !refused && helper_takes(name, kind) {
             return Ok(());
         }
-        Err(Fault::new(
-            EINVAL,
-            "verifier-map-helper",
-            format!(
-                "cannot pass map_type {} into func {}#{}",
-                kind.number(),
-                helper.name,
-                helper.id
-            ),
-        ))
+        let why = if sockmap_change && refused {
+            "cannot update sockmap in this context"
+        } else {
+            ""
+        };
+        Err(Fault::new(EINVAL, "verifier-map-helper", why).and(format!(
+            "cannot pass map_type {} into func {}#{}",
+            kind.number(),
+            helper.name,
+            helper.id
+        )))
+    }
+
+    /// After all paths: a tail call goes into one and the same map, where the map's bounds are guarded against
+    /// mis-speculation (unprivileged programs).
+    pub fn check_tail_call_maps(&self) -> Rule {
+        if self.allow.bypass_spec_v1 {
+            return Ok(());
+        }
+        for (at, insn) in self.insns.iter().enumerate() {
+            let tail_call = insn.is_helper_call() && insn.imm as u32 == id::TAIL_CALL;
+            if tail_call && self.aux[at].map == Some(None) {
+                return Err(Fault::new(
+                    EINVAL,
+                    "verifier-tail-call-map",
+                    "tail_call abusing map_ptr",
+                )
+                .at(at));
+            }
+        }
+        Ok(())
     }
 
     /// Whether programs of this kind may change a map of sockets with the helpers of ordinary maps.
