@@ -55,7 +55,12 @@ pub(crate) fn answer(
             facts: verifier
                 .aux
                 .iter()
-                .map(|aux| InsnFacts { reached: aux.seen })
+                .map(|aux| InsnFacts {
+                    reached: aux.seen,
+                    ways: aux.ways,
+                    map: aux.map.flatten(),
+                    probe: aux.probe,
+                })
                 .collect(),
             stack_depths: verifier
                 .subprogs

@@ -3,6 +3,7 @@
 //! Invariant: only [`crate::verify`] makes a [`Verified`].
 
 use crate::fault::Fault;
+use crate::input::MapId;
 
 /// How much work it was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,6 +33,21 @@ pub struct Verified {
 pub struct InsnFacts {
     /// Some path reaches it.
     pub reached: bool,
+    /// Of a conditional jump: which ways it can go.
+    pub ways: Ways,
+    /// Of a helper call: the one map that it is always made with.
+    pub map: Option<MapId>,
+    /// Of a load: the address may be bad, and the load must give 0 then.
+    pub probe: bool,
+}
+
+/// Which ways a conditional jump can go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ways {
+    /// On to the next instruction.
+    pub next: bool,
+    /// To its target.
+    pub target: bool,
 }
 
 /// Why not.

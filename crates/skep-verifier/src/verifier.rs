@@ -27,6 +27,8 @@ pub struct InsnAux {
     pub map: Option<Option<MapId>>,
     /// The loaded value must be probed: its address may be bad.
     pub probe: bool,
+    /// Of a conditional jump: which ways it was walked.
+    pub ways: crate::verified::Ways,
     /// Whether `bpf_loop` may be inlined here, and its callback.
     pub loop_inline: Option<(bool, u32)>,
     /// Speculation must stop here (unprivileged).

@@ -73,6 +73,8 @@ fn a_bounded_loop_is_walked_round_by_round() {
     )
     .unwrap();
     assert_eq!(proof.stats.insns_processed, 10);
+    let ways = proof.facts[2].ways;
+    assert!(ways.next && ways.target);
     assert_eq!(proof.stats.states_total, 1);
 }
 
@@ -88,8 +90,11 @@ fn what_a_decided_jump_depends_on_is_followed() {
         ],
         2,
     );
-    // The fourth instruction's other way in is never taken, so r0 is always set.
-    let log = proof.unwrap().log;
+    let proof = proof.unwrap();
+    let ways = proof.facts[2].ways;
+    // The jump is never made, so r0 is always set.
+    assert!(ways.next && !ways.target);
+    let log = proof.log;
     let wanted = "\
 2: (55) if r2 != 0xfffffff8 goto pc+1
 mark_precise: frame0: last_idx 2 first_idx 0 subseq_idx -1 

@@ -132,6 +132,7 @@ impl Verifier<'_> {
         if matches!(insn.class(), class::JMP | class::JMP32) {
             self.explore.jumps += 1;
         }
+        let waiting = self.explore.pending.len();
         let next = match self.step() {
             Ok(next) => next,
             Err(fault)
@@ -151,9 +152,15 @@ impl Verifier<'_> {
             Err(fault) => return Err(fault.at(at)),
         };
         let is_conditional = matches!(insn.class(), class::JMP | class::JMP32)
-            && !matches!(insn.op(), jmp::JA | jmp::CALL | jmp::EXIT | jmp::JCOND);
-        if is_conditional && self.log.wanted() {
-            self.log_scratched();
+            && !matches!(insn.op(), jmp::JA | jmp::CALL | jmp::EXIT);
+        if is_conditional {
+            if self.log.wanted() && insn.op() != jmp::JCOND {
+                self.log_scratched();
+            }
+            let both = self.explore.pending.len() > waiting;
+            let ways = &mut self.aux[at].ways;
+            ways.next |= both || next == Next::Insn(at + 1);
+            ways.target |= both || next != Next::Insn(at + 1);
         }
         let now = self.state.frames.len();
         if now == frames {
