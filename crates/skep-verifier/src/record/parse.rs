@@ -190,7 +190,8 @@ impl<'a> Finder<'a> {
         target: Option<(BtfIdx, u32)>,
         node_offset: u32,
     ) -> Found {
-        if self.fields.len() >= FIELDS_MAX {
+        // Whoever adds a field's size to its offset must not overflow.
+        if self.fields.len() >= FIELDS_MAX || offset.checked_add(kind.size()).is_none() {
             return Err(Refused);
         }
         self.fields.push(RecordField {

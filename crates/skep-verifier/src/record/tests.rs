@@ -131,3 +131,25 @@ fn a_list_needs_a_lock_and_names_its_node() {
 fn section_var((ty, offset, size): (TypeId, u32, u32)) -> SecVarDef {
     SecVarDef { ty, offset, size }
 }
+
+#[test]
+fn hostile_offsets_and_nesting_end() {
+    // Each level lies as far into the next one as BTF can say.
+    let deep = of_map(|builder| {
+        let lock = opaque(builder, FieldKind::SpinLock, "bpf_spin_lock");
+        let mut inner = builder.add_struct("level", 8, [MemberDef::new("lock", lock, 4)]);
+        for _ in 0..9 {
+            inner = builder.add_struct("level", 8, [MemberDef::new("inner", inner, (1 << 29) - 4)]);
+        }
+        inner
+    });
+    assert_eq!(deep, None);
+    let many = of_map(|builder| {
+        let task = builder.add_struct("task_struct", 0, []);
+        let tag = builder.add_type_tag("kptr", task);
+        let pointer = builder.add_ptr(tag);
+        let pointers = builder.add_array(pointer, task, u32::MAX);
+        builder.add_struct("value", 8, [MemberDef::new("tasks", pointers, 0)])
+    });
+    assert_eq!(many, None);
+}
