@@ -112,6 +112,11 @@ impl Verifier<'_> {
             let reg = self.reg_mut(value);
             if reg.kind == Kind::Scalar {
                 reg.num = if access.sign_extend {
+                    // A number whose sign is extended into it no longer equals those that it was linked to.
+                    if reg.num.umax >= 1 << (8 * access.size - 1) {
+                        reg.id = 0;
+                        reg.off = 0;
+                    }
                     reg.num.sext(access.size as u8)
                 } else {
                     reg.num.truncate(access.size as u8)
