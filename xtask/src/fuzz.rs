@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// One target a parser; the folder of the same name under fuzz/seeds starts it off.
-const TARGETS: &[&str] = &["elf", "btf", "btf_ext", "asm", "pcap", "program"];
+const TARGETS: &[&str] = &["elf", "btf", "btf_ext", "asm", "pcap", "program", "verify"];
 
 /// Runs each target; an input that crashes is kept by the fuzzer and named in its output.
 pub fn run(root: &Path, args: &[String]) -> Result<(), String> {
