@@ -55,6 +55,8 @@ struct Instance {
     written_once: Vec<bool>,
     /// Instructions whose masks changed since the last update.
     dirty: Vec<u32>,
+    /// Some instruction no longer writes what it was thought to write.
+    dropped: bool,
 }
 
 impl Instance {
@@ -64,6 +66,21 @@ impl Instance {
             *masks = vec![Masks::default(); self.end - self.start];
         }
         masks.get_mut(at.wrapping_sub(self.start))
+    }
+
+    /// After a write was lost, what is written later is worked out anew.
+    fn forget_dropped(&mut self) {
+        if !std::mem::take(&mut self.dropped) {
+            return;
+        }
+        for frame in &mut self.frames {
+            for (index, masks) in frame.iter_mut().enumerate() {
+                masks.written_later = 0;
+                if masks.written != 0 {
+                    self.dirty.push((self.start + index) as u32);
+                }
+            }
+        }
     }
 
     fn live(&self, frame: usize, at: usize) -> u64 {
@@ -197,6 +214,7 @@ impl LiveStack {
             frames: Default::default(),
             written_once: vec![false; end - start],
             dirty: Vec::new(),
+            dropped: false,
         });
         self.by_chain.insert(chain, index);
         index
@@ -267,7 +285,9 @@ impl LiveStack {
             if let Some(masks) = instance.masks(frame, at) {
                 let mask = if once { mask & masks.written } else { mask };
                 if masks.written != mask {
+                    let lost = masks.written & !mask != 0;
                     masks.written = mask;
+                    instance.dropped |= lost;
                     instance.dirty.push(at as u32);
                 }
             }
@@ -284,6 +304,7 @@ impl LiveStack {
             if self.instances[instance as usize].dirty.is_empty() {
                 continue;
             }
+            self.instances[instance as usize].forget_dropped();
             if log.level2() {
                 self.carry_back_in_order(instance, shape, log);
             } else {

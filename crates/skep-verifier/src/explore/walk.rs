@@ -177,6 +177,9 @@ impl Verifier<'_> {
         }
         if insn.is_call() {
             self.log.scratch_caller_saved();
+            if marks.has(Mark::CALLS_CALLBACK) && self.explore.pending.len() > waiting {
+                self.log.scratch_all();
+            }
         }
         match next {
             Next::Insn(next) => {
