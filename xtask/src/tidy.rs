@@ -212,6 +212,13 @@ fn error_pages(root: &Path, broken: &mut Vec<String>) {
             continue;
         }
         let text = fs::read_to_string(&file).unwrap_or_default();
+        if shown.ends_with("/catalogue.rs") {
+            // A table of kinds: `id: "some-id",` in each row.
+            for piece in text.split(" id: \"").skip(1) {
+                let id = piece.split('"').next().unwrap_or_default();
+                ids.push((id.to_owned(), shown.clone()));
+            }
+        }
         for piece in without_tests(&text).split("Diagnostic::").skip(1) {
             // `Diagnostic::error("some-id", …)` and its siblings.
             let Some((constructor, rest)) = piece.split_once('(') else {

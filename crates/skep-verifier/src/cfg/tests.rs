@@ -1,3 +1,5 @@
+//! Control flow of small programs: what is reached, where states are kept, which jumps go back.
+
 use skep_spec::insn::Insn;
 
 use super::live::LiveRegisters;

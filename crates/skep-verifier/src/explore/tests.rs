@@ -1,3 +1,5 @@
+//! Stored states and what covers them.
+
 use super::equal::IdMap;
 use super::history::{Deed, History, PackedLinks, Trail};
 use crate::{Input, Rejection, Verified, verify};

@@ -1,3 +1,5 @@
+//! What is decided before the walk, in the kernel's order.
+
 use skep_spec::insn::Insn;
 use skep_spec::program::ProgramType;
 

@@ -1,3 +1,5 @@
+//! Special fields of map values and local types.
+
 use std::sync::Arc;
 
 use skep_btf::build::{MemberDef, SecVarDef};

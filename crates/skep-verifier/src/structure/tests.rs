@@ -1,3 +1,5 @@
+//! Decode rules and subprograms.
+
 use skep_spec::insn::Insn;
 
 use super::*;

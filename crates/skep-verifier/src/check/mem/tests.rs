@@ -1,3 +1,5 @@
+//! Memory accesses through each kind of pointer, with the kernel's wording.
+
 mod typed;
 
 use skep_spec::insn::{Insn, alu, jmp, size};

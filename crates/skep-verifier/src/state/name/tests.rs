@@ -1,3 +1,5 @@
+//! Names of kinds of pointer as the kernel prints them.
+
 use super::*;
 
 #[test]

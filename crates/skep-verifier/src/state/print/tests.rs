@@ -1,3 +1,5 @@
+//! States as the kernel's log prints them.
+
 use super::*;
 use crate::state::scalar::Scalar;
 use crate::state::slot::Slot;
