@@ -13,7 +13,9 @@ use crate::verified::Rejection;
 
 pub mod catalogue;
 pub mod edit;
+pub mod from_log;
 pub mod history;
+pub mod log;
 pub mod rules;
 pub mod source;
 pub mod trail;

@@ -4,6 +4,7 @@ pub mod asm;
 pub mod btf;
 pub mod conformance_plugin;
 pub mod disasm;
+pub mod explain;
 pub mod inspect;
 pub mod maps;
 mod open;

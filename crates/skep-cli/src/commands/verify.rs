@@ -76,7 +76,7 @@ impl Verify {
         let (mut spec, _) = super::open::object(self.file.as_ref(), self.legacy_maps)?;
         super::open::set_globals(&mut spec, &self.global)?;
         let object = spec.object();
-        let profiles = self.profiles()?;
+        let profiles = profiles_of(&self.kernel)?;
         let kernels = profiles
             .iter()
             .map(|profile| self.kernel(profile))
@@ -98,6 +98,7 @@ impl Verify {
         let mut report = Report {
             json,
             out: String::new(),
+            said: Vec::new(),
             items: Vec::new(),
             refused: false,
         };
@@ -141,12 +142,25 @@ impl Verify {
                 let mut heads = vec!["program".to_owned()];
                 heads.extend(kernels.iter().map(|kernel| kernel.profile.name.to_owned()));
                 let mut table = Table::new(&heads.iter().map(String::as_str).collect::<Vec<_>>());
+                let order: BTreeMap<String, usize> = names
+                    .iter()
+                    .map(|(row, name)| (name.clone(), *row))
+                    .collect();
                 for (row, name) in names {
                     let columns = (0..kernels.len())
                         .map(|column| cells.remove(&(row, column)).unwrap_or_default());
                     table.row(std::iter::once(name).chain(columns));
                 }
                 report.out.insert_str(0, &table.render(""));
+                // What is said of one program stays together.
+                report
+                    .said
+                    .sort_by_key(|(program, _, _)| order.get(program).copied());
+                for (program, text, releases) in &report.said {
+                    report
+                        .out
+                        .push_str(&format!("\n{program} on {}:\n{text}", listed(releases)));
+                }
             }
             output::print(&report.out)?;
         }
@@ -210,43 +224,6 @@ impl Verify {
         None
     }
 
-    fn profiles(&self) -> Result<Vec<Profile>, Failure> {
-        let mut profiles = Vec::new();
-        for name in self
-            .kernel
-            .split(',')
-            .map(str::trim)
-            .filter(|name| !name.is_empty())
-        {
-            if name == "all" {
-                profiles.extend(Profile::ALL.iter().cloned());
-                continue;
-            }
-            if name == "embedded" {
-                profiles.push(skep::verify::embedded_profile());
-                continue;
-            }
-            let known = || {
-                Profile::ALL
-                    .iter()
-                    .map(|profile| profile.name)
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            };
-            let profile = Profile::parse(name).ok_or_else(|| {
-                Failure::usage(format!(
-                    "--kernel: `{name}` is not one of {}, embedded, all",
-                    known()
-                ))
-            })?;
-            profiles.push(profile);
-        }
-        if profiles.is_empty() {
-            return Err(Failure::usage("--kernel wants a release such as 6.18"));
-        }
-        Ok(profiles)
-    }
-
     /// The kernel with its types: given, or this machine's.
     fn kernel(&self, profile: &Profile) -> Result<TargetKernel, Failure> {
         let named = self.btf.iter().find_map(|option| {
@@ -272,7 +249,44 @@ impl Verify {
     }
 }
 
-fn parse_btf(file: &str) -> Result<Arc<Btf>, Failure> {
+/// The kernels of a list: releases, `embedded`, `all`.
+pub(super) fn profiles_of(list: &str) -> Result<Vec<Profile>, Failure> {
+    let mut profiles = Vec::new();
+    for name in list
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+    {
+        if name == "all" {
+            profiles.extend(Profile::ALL.iter().cloned());
+            continue;
+        }
+        if name == "embedded" {
+            profiles.push(skep::verify::embedded_profile());
+            continue;
+        }
+        let known = || {
+            Profile::ALL
+                .iter()
+                .map(|profile| profile.name)
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let profile = Profile::parse(name).ok_or_else(|| {
+            Failure::usage(format!(
+                "--kernel: `{name}` is not one of {}, embedded, all",
+                known()
+            ))
+        })?;
+        profiles.push(profile);
+    }
+    if profiles.is_empty() {
+        return Err(Failure::usage("--kernel wants a release such as 6.18"));
+    }
+    Ok(profiles)
+}
+
+pub(super) fn parse_btf(file: &str) -> Result<Arc<Btf>, Failure> {
     let bytes = super::read_file(file)?;
     let btf = Btf::parse(bytes).map_err(|error| Failure::rejected(format!("{file}: {error}")))?;
     Ok(Arc::new(btf))
@@ -296,11 +310,26 @@ impl From<Ended> for std::process::ExitCode {
 struct Report {
     json: bool,
     out: String,
+    /// With several kernels: what is said of a program, and the kernels of which it is.
+    said: Vec<(String, String, Vec<String>)>,
     items: Vec<Value>,
     refused: bool,
 }
 
 impl Report {
+    /// Once for all kernels of which it is to be said.
+    fn say(&mut self, program: &str, text: String, kernel: &TargetKernel) {
+        let release = release(kernel);
+        match self
+            .said
+            .iter_mut()
+            .find(|(about, said, _)| about == program && *said == text)
+        {
+            Some((_, _, releases)) => releases.push(release),
+            None => self.said.push((program.to_owned(), text, vec![release])),
+        }
+    }
+
     /// Adds one answer; returns it in a few words.
     fn add(
         &mut self,
@@ -347,17 +376,16 @@ impl Report {
                     if options.states || options.log.is_some() {
                         self.out.push_str(&rejection.log);
                     }
+                    let text =
+                        render::full(&Diagnostics(vec![explained.diagnostic]), &explained.sources);
                     if alone {
-                        self.out
-                            .push_str(&format!("{program}: refused by {}\n", release(kernel)));
+                        self.out.push_str(&format!(
+                            "{program}: refused by {}\n{text}",
+                            release(kernel)
+                        ));
                     } else {
-                        self.out
-                            .push_str(&format!("\n{program} on {}:\n", release(kernel)));
+                        self.say(program, text, kernel);
                     }
-                    self.out.push_str(&render::full(
-                        &Diagnostics(vec![explained.diagnostic]),
-                        &explained.sources,
-                    ));
                 }
                 id.into()
             }
@@ -366,11 +394,17 @@ impl Report {
                     self.items.push(json!({
                         "program": program, "kernel": kernel.profile.name, "verdict": "not loadable", "message": why.to_string(),
                     }));
-                } else {
+                } else if alone {
                     self.out.push_str(&format!(
                         "{program}: would not reach the verifier of {}: {why}\n",
                         release(kernel)
                     ));
+                } else {
+                    self.say(
+                        program,
+                        format!("would not reach the verifier: {why}\n"),
+                        kernel,
+                    );
                 }
                 "not loadable".into()
             }
@@ -386,6 +420,23 @@ fn release(kernel: &TargetKernel) -> String {
     }
 }
 
+/// `Linux 5.10, 6.1 and the embedded engine`.
+fn listed(releases: &[String]) -> String {
+    let short: Vec<&str> = releases
+        .iter()
+        .enumerate()
+        .map(|(index, name)| match name.strip_prefix("Linux ") {
+            Some(number) if index > 0 => number,
+            _ => name,
+        })
+        .collect();
+    match short.split_last() {
+        Some((last, [])) => (*last).to_owned(),
+        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
+        None => String::new(),
+    }
+}
+
 fn refused_json(
     kernel: &TargetKernel,
     program: &str,
@@ -393,20 +444,7 @@ fn refused_json(
     explained: &explain::Explanation,
 ) -> Value {
     let diagnostic = &explained.diagnostic;
-    let place = |place: &skep_diag::Place| {
-        match place {
-        skep_diag::Place::Span(span) => explained.sources.locate(*span).map_or(Value::Null, |(file, position)| {
-            json!({ "file": file, "line": position.line, "column": position.column })
-        }),
-        skep_diag::Place::Insn { insn, .. } => json!({ "insn": insn }),
-        _ => Value::Null,
-    }
-    };
-    let labels: Vec<Value> = diagnostic
-        .labels
-        .iter()
-        .map(|label| json!({ "place": place(&label.place), "text": label.text, "primary": label.primary }))
-        .collect();
+    let labels = labels_json(explained);
     json!({
         "program": program, "kernel": kernel.profile.name, "verdict": "refused",
         "id": diagnostic.id, "headline": diagnostic.headline, "message": rejection.fault.lines,
@@ -418,4 +456,23 @@ fn refused_json(
         "insns_processed": rejection.stats.insns_processed,
         "log": (!rejection.log.is_empty()).then_some(&rejection.log),
     })
+}
+
+/// The places of an explanation and what is said of them.
+pub(super) fn labels_json(explained: &explain::Explanation) -> Vec<Value> {
+    let place = |place: &skep_diag::Place| {
+        match place {
+        skep_diag::Place::Span(span) => explained.sources.locate(*span).map_or(Value::Null, |(file, position)| {
+            json!({ "file": file, "line": position.line, "column": position.column })
+        }),
+        skep_diag::Place::Insn { insn, .. } => json!({ "insn": insn }),
+        _ => Value::Null,
+    }
+    };
+    explained
+        .diagnostic
+        .labels
+        .iter()
+        .map(|label| json!({ "place": place(&label.place), "text": label.text, "primary": label.primary }))
+        .collect()
 }

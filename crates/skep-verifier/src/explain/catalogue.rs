@@ -60,6 +60,16 @@ pub static OTHER: Entry = Entry {
     rule: None,
 };
 
+/// The system call failed before the verifier was asked.
+pub static PERMISSION: Entry = Entry {
+    id: "verifier-permission",
+    title: "the program may not be loaded by this user",
+    patterns: &[],
+    here: "",
+    help: "load it with CAP_BPF, and CAP_PERFMON or CAP_NET_ADMIN as its type needs; else look at kernel.unprivileged_bpf_disabled, the lockdown mode, a seccomp filter of a container, and before Linux 5.11 RLIMIT_MEMLOCK",
+    rule: None,
+};
+
 /// Every entry, the more specific before the more general.
 pub static ALL: &[Entry] = &[
     Entry {
