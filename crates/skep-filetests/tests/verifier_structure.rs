@@ -9,7 +9,7 @@ use skep_linux::syscall::Kernel;
 use skep_spec::insn::{Insn, class, jmp};
 use skep_verifier::cfg::live::LiveRegisters;
 use skep_verifier::cfg::scc::Loops;
-use skep_verifier::cfg::{CallEffects, Cfg, Mark};
+use skep_verifier::cfg::{BackEdges, CallEffects, Cfg, Mark};
 use skep_verifier::fault::Rule;
 use skep_verifier::structure::decode::check_packet_load;
 use skep_verifier::structure::{
@@ -127,7 +127,7 @@ fn before_exploring(insns: &[Insn]) -> Rule {
     subs.check_jumps(insns)?;
     func_info::check_without(&subs)?;
     check_eager(insns, &ISA, |_, _, _| Ok(()))?;
-    Cfg::walk(insns, &subs, true, &mut no_effects).map(|_| ())
+    Cfg::walk(insns, &subs, BackEdges::Allowed, &mut no_effects).map(|_| ())
 }
 
 fn text(insns: &[Insn]) -> String {
@@ -476,7 +476,7 @@ fn states_are_kept_where_the_kernel_keeps_them() {
         }
         assert!(loads, "{log}\n{}", text(&insns));
         let subs = Subprograms::find(&insns, true, None, |_, _| Ok(())).unwrap();
-        let cfg = Cfg::walk(&insns, &subs, true, &mut no_effects).unwrap();
+        let cfg = Cfg::walk(&insns, &subs, BackEdges::Allowed, &mut no_effects).unwrap();
         let ours = path
             .iter()
             .filter(|&&at| cfg.marks(at).has(Mark::PRUNE))

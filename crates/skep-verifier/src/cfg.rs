@@ -14,7 +14,7 @@ pub mod walk;
 #[cfg(test)]
 mod tests;
 
-pub use walk::{CallEffects, Cfg, Mark, Summary};
+pub use walk::{BackEdges, CallEffects, Cfg, Mark, Summary};
 
 /// The slots that may run after an instruction within its subprogram: the next one first, then a jump's target. Calls
 /// come back. Slots outside of the program are left out.

@@ -8,13 +8,14 @@ use skep_btf::{Ty, TypeId};
 use skep_spec::helper;
 use skep_spec::insn::{Insn, class, jmp, pseudo};
 use skep_spec::map::MapType;
+use skep_spec::profile::Feature;
 use skep_spec::program::{AttachType, ProgramType};
 
 use crate::cfg::fastcall::{FastCall, FastCalls};
 use crate::cfg::live::LiveRegisters;
 use crate::cfg::scc::Loops;
 use crate::cfg::stack::{self, FrameUse, Layout};
-use crate::cfg::{CallEffects, Cfg};
+use crate::cfg::{BackEdges, CallEffects, Cfg};
 use crate::check::kfunc::resolve::{Kfuncs, Special};
 use crate::fault::{Fault, Rule};
 use crate::input::{BtfIdx, Input, MapId, MapInfo};
@@ -47,6 +48,7 @@ impl Verifier<'_> {
     pub fn prepare(&mut self) -> Rule {
         let input = self.input;
         let insns = &input.insns[..];
+        structure::check_flags(input.flags, &input.profile)?;
         structure::check_size(insns.len(), self.allow.bpf)?;
         let version = input.profile.version;
         let isa = Isa::linux(version.major, version.minor);
@@ -93,7 +95,12 @@ impl Verifier<'_> {
         })?;
         let kfuncs = &self.kfuncs;
         let mut effects = |_: usize, insn: Insn| call_effects(kfuncs, insn);
-        let cfg = Cfg::walk(insns, &subprograms, self.allow.bpf, &mut effects)?;
+        let back_edges = match self.allow.bpf {
+            false => BackEdges::Refused,
+            true if input.profile.has(Feature::AnyBackEdge) => BackEdges::Allowed,
+            true => BackEdges::ByJumps,
+        };
+        let cfg = Cfg::walk(insns, &subprograms, back_edges, &mut effects)?;
         for (number, sub) in self.subprogs.iter_mut().enumerate() {
             let summary = cfg.summary(number);
             sub.changes_pkt_data = summary.changes_pkt_data;

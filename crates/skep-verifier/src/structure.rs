@@ -5,6 +5,7 @@
 //! instruction, so those rules are a [`Verdicts`] table that the walk asks.
 
 use skep_spec::insn::{Insn, class, pseudo};
+use skep_spec::profile::{Feature, Profile, Version};
 
 use crate::fault::{Fault, Rule};
 
@@ -31,6 +32,30 @@ pub fn check_size(slots: usize, privileged: bool) -> Rule {
         0 => Err(silent("verifier-empty-program")),
         n if n > max => Err(silent("verifier-too-many-insns")),
         _ => Ok(()),
+    }
+}
+
+/// Refuses the flags that the kernel does not know yet.
+pub fn check_flags(flags: u32, profile: &Profile) -> Rule {
+    use skep_spec::program::flags::{
+        TEST_REG_INVARIANTS, TOKEN_FD, XDP_DEV_BOUND_ONLY, XDP_HAS_FRAGS,
+    };
+    let later = [
+        (XDP_HAS_FRAGS, Version::new(5, 18)),
+        (XDP_DEV_BOUND_ONLY, Version::new(6, 3)),
+        (TEST_REG_INVARIANTS, Feature::RegisterInvariants.since()),
+        (TOKEN_FD, Feature::Tokens.since()),
+    ];
+    match later
+        .iter()
+        .any(|&(flag, since)| flags & flag != 0 && profile.version < since)
+    {
+        true => Err(Fault {
+            errno: EINVAL,
+            ..*silent("verifier-unknown-flag")
+        }
+        .into()),
+        false => Ok(()),
     }
 }
 

@@ -208,6 +208,7 @@ impl Verifier<'_> {
         self.check_main()?;
         self.check_global_functions()?;
         self.check_stack_depth()?;
+        self.check_arena_loads()?;
         self.check_tail_call_maps()
     }
 }

@@ -55,6 +55,7 @@ features! {
     AddressSpaceCast = 6, 9, "addr_space_cast";
     LoadAcquire = 6, 15, "load_acquire and store_release";
     TimedMayGoto = 6, 15, "may_goto bounded by time instead of a count";
+    ArenaSignExtension = 6, 18, "ldsx from arenas";
     IndirectJumps = 6, 19, "gotox through jump tables";
     // What programs may keep and call.
     SpinLocks = 5, 1, "bpf_spin_lock";
@@ -82,11 +83,14 @@ features! {
     ResilientLocks = 6, 15, "bpf_res_spin_lock";
     TaskWork = 6, 18, "bpf_task_work";
     // What the verifier knows.
+    ComparedNullness = 6, 2, "a pointer that equals one that is not null is not null";
     UninitStackReads = 6, 3, "privileged programs may read stack that was not written";
+    AnyBackEdge = 6, 7, "loops closed by other instructions than jumps";
     CallbackIteration = 6, 8, "callbacks are walked until their state converges";
     ArgumentTags = 6, 8, "__arg_* tags of global functions";
     LazyGlobals = 6, 8, "global functions that are never called are not verified";
     RegisterInvariants = 6, 8, "BPF_F_TEST_REG_INVARIANTS";
+    ExactLoops = 6, 9, "a loop is infinite if a state comes back exactly, not if one covers it";
     LinkedAdds = 6, 11, "registers linked by an added constant";
     Fastcall = 6, 12, "bpf_fastcall: spills around calls that clobber nothing";
     LsmReturnRanges = 6, 12, "return ranges by LSM hook";
@@ -95,6 +99,7 @@ features! {
     NullableTracepointArguments = 6, 14, "arguments of raw tracepoints that may be null";
     NoreturnDenied = 6, 15, "no fexit of functions that do not return";
     LiveRegisters = 6, 16, "register liveness computed before the walk";
+    SpeculationBarriers = 6, 17, "mis-speculation that cannot be allowed is stopped instead of rejected";
     StackLiveness = 6, 18, "stack liveness computed before the walk";
     TracingSessions = 7, 0, "fsession";
     Diagnoses = 7, 3, "rejections with reason, path and suggestion";

@@ -9,7 +9,7 @@ use crate::structure::Subprograms;
 
 fn cfg(insns: &[Insn], call: &mut dyn FnMut(usize, Insn) -> CallEffects) -> Cfg {
     let subs = Subprograms::find(insns, true, None, |_, _| Ok(())).unwrap();
-    Cfg::walk(insns, &subs, true, call).unwrap()
+    Cfg::walk(insns, &subs, BackEdges::Allowed, call).unwrap()
 }
 
 fn marked(cfg: &Cfg, slots: usize, mark: Mark) -> Vec<usize> {
@@ -68,9 +68,43 @@ fn back_edges_are_for_the_privileged() {
     ];
     let subs = Subprograms::find(&insns, true, None, |_, _| Ok(())).unwrap();
     let mut call = |_: usize, _: Insn| CallEffects::default();
-    assert!(Cfg::walk(&insns, &subs, true, &mut call).is_ok());
-    let fault = Cfg::walk(&insns, &subs, false, &mut call).unwrap_err();
+    assert!(Cfg::walk(&insns, &subs, BackEdges::Allowed, &mut call).is_ok());
+    let fault = Cfg::walk(&insns, &subs, BackEdges::Refused, &mut call).unwrap_err();
     assert_eq!(fault.lines, ["back-edge from insn 1 to 0"]);
+}
+
+#[test]
+fn before_6_7_only_jumps_close_loops() {
+    let walk = |insns: &[Insn], back_edges| {
+        let subs = Subprograms::find(insns, true, None, |_, _| Ok(())).unwrap();
+        Cfg::walk(insns, &subs, back_edges, &mut |_, _| CallEffects::default()).map(|_| ())
+    };
+    // Into the loop at its end: the walk comes to 3 over the jump at 2 and falls into 3 again from 2's other side.
+    let falls = [
+        Insn::mov64_imm(0, 0),
+        Insn::ja(1),
+        Insn::alu64_imm(0, 0, 1),
+        Insn::jmp64_imm(0xa0, 0, 4, -2),
+        Insn::exit(),
+    ];
+    assert!(walk(&falls, BackEdges::Allowed).is_ok());
+    let fault = walk(&falls, BackEdges::ByJumps).unwrap_err();
+    assert_eq!(fault.lines, ["back-edge from insn 2 to 3"]);
+    let jumps = [
+        Insn::mov64_imm(0, 0),
+        Insn::jmp64_imm(0x10, 0, 1, -2),
+        Insn::exit(),
+    ];
+    assert!(walk(&jumps, BackEdges::ByJumps).is_ok());
+    let recursion = [
+        Insn::call_local(1),
+        Insn::exit(),
+        Insn::call_local(-1),
+        Insn::exit(),
+    ];
+    assert!(walk(&recursion, BackEdges::Allowed).is_ok());
+    let fault = walk(&recursion, BackEdges::ByJumps).unwrap_err();
+    assert_eq!(fault.lines, ["back-edge from insn 2 to 2"]);
 }
 
 #[test]

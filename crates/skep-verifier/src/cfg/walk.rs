@@ -39,6 +39,17 @@ impl CallEffects {
     }
 }
 
+/// Which edges may lead back to an instruction that is being walked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackEdges {
+    /// None: the program is not privileged.
+    Refused,
+    /// Jumps, and addresses of functions (before 6.7): no fall-through, no recursion.
+    ByJumps,
+    /// All.
+    Allowed,
+}
+
 /// Marks on instructions, as bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mark(pub u8);
@@ -121,17 +132,17 @@ impl Edges {
 
 impl Cfg {
     /// Walks from the first slot (and from the exception callback, which nothing calls). `call` is asked once about each
-    /// reached call of a helper or a kernel function. Loops are for the `privileged`.
+    /// reached call of a helper or a kernel function.
     pub fn walk(
         insns: &[Insn],
         subprograms: &Subprograms,
-        privileged: bool,
+        back_edges: BackEdges,
         call: &mut dyn FnMut(usize, Insn) -> CallEffects,
     ) -> Rule<Cfg> {
         let mut walk = Walk {
             insns,
             subprograms,
-            privileged,
+            back_edges,
             progress: vec![Progress::Unseen; insns.len()],
             open: Vec::new(),
             found: Cfg {
@@ -162,7 +173,7 @@ impl Cfg {
 struct Walk<'a> {
     insns: &'a [Insn],
     subprograms: &'a Subprograms,
-    privileged: bool,
+    back_edges: BackEdges,
     progress: Vec<Progress>,
     open: Vec<usize>,
     found: Cfg,
@@ -200,7 +211,7 @@ impl Walk<'_> {
                     return Err(Fault::new(EINVAL, "verifier-jump-out-of-range", line).at(at));
                 }
                 Some(Progress::Unseen) => self.enter(to, call),
-                Some(Progress::Open(_)) if !self.privileged => {
+                Some(Progress::Open(_)) if !self.may_close(at, taken) => {
                     let line = format!("back-edge from insn {at} to {to}");
                     return Err(Fault::new(EINVAL, "verifier-back-edge", line).at(at));
                 }
@@ -208,6 +219,19 @@ impl Walk<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether that edge of a slot, counted from 0, may close a loop.
+    fn may_close(&self, at: usize, edge: u8) -> bool {
+        let insn = self.insns[at];
+        match self.back_edges {
+            BackEdges::Refused => false,
+            BackEdges::Allowed => true,
+            BackEdges::ByJumps if takes_function_address(insn) => edge == 1,
+            BackEdges::ByJumps => {
+                matches!(insn.class(), class::JMP | class::JMP32) && insn.op() != jmp::CALL
+            }
+        }
     }
 
     fn mark(&mut self, at: usize, mark: Mark) {

@@ -3,7 +3,8 @@
 //! Invariant: an access that is let through lies, for every value that the state stands for, within memory that the
 //! program may read or write so; a loaded register stands for every value that may lie there.
 
-use skep_spec::insn::{Insn, mode};
+use skep_spec::insn::{Insn, class, mode};
+use skep_spec::profile::Feature;
 
 use crate::fault::{Fault, Rule};
 use crate::state::reg::{Flags, Kind, Reg};
@@ -34,6 +35,7 @@ mod tests;
 
 pub(crate) const EACCES: i32 = 13;
 pub(crate) const EINVAL: i32 = 22;
+const EOPNOTSUPP: i32 = 95;
 
 /// A refusal with `EACCES`.
 #[cold]
@@ -167,6 +169,29 @@ impl Verifier<'_> {
         )?;
         self.note_pointer(kind, flags, !atomic)?;
         self.check_invariants(insn.dst, if atomic { "atomic_load" } else { "ldx" })
+    }
+
+    /// After all paths: sign-extending loads from arenas were not built at first.
+    pub fn check_arena_loads(&self) -> Rule {
+        if self.platform.profile.has(Feature::ArenaSignExtension) {
+            return Ok(());
+        }
+        let extends = |insn: &Insn| insn.class() == class::LDX && insn.mode() == mode::MEMSX;
+        let from_arena = |at: &usize| matches!(self.aux[*at].pointer, Some((Kind::Arena, _)));
+        let loads = self.insns.iter().enumerate();
+        match loads
+            .filter(|(_, insn)| extends(insn))
+            .map(|(at, _)| at)
+            .find(from_arena)
+        {
+            Some(at) => Err(Fault::new(
+                EOPNOTSUPP,
+                "verifier-arena-sign-extension",
+                "sign extending loads from arena are not supported yet",
+            )
+            .at(at)),
+            None => Ok(()),
+        }
     }
 
     /// `stx`.

@@ -142,3 +142,28 @@ fn no_progress_is_an_infinite_loop() {
         "{lines:?}"
     );
 }
+
+#[test]
+fn before_6_17_what_only_mis_speculation_does_is_rejected() {
+    use crate::input::Caps;
+    use skep_spec::profile::Profile;
+    let on = |profile| {
+        let mut input = Input::new(
+            ProgramType::SocketFilter,
+            vec![
+                Insn::mov64_imm(0, 0),
+                Insn::jmp64_imm(jmp::JEQ, 0, 0, 1),
+                Insn::mov64_reg(0, 2),
+                Insn::exit(),
+            ],
+        );
+        input.caps = Caps::NONE;
+        input.profile = profile;
+        verify(&input)
+    };
+    assert!(on(Profile::V6_18).is_ok());
+    for profile in [Profile::V6_1, Profile::V6_12] {
+        let rejection = on(profile).unwrap_err();
+        assert_eq!(rejection.fault.lines, ["R2 !read_ok"]);
+    }
+}

@@ -13,6 +13,7 @@ use crate::state::frame::slot_index;
 use crate::state::reg::{Detail, IterState, Kind};
 use crate::verifier::Verifier;
 use skep_spec::insn::jmp;
+use skep_spec::profile::Feature;
 
 /// More entries than that force a state to be stored.
 const HISTORY_MAX: u32 = 40;
@@ -177,7 +178,10 @@ impl Verifier<'_> {
         }
         let checkpoint = &self.explore.checkpoints[index as usize];
         let exact = Terms {
-            exactness: Exactness::Exact,
+            exactness: match self.platform.profile.has(Feature::ExactLoops) {
+                true => Exactness::Exact,
+                false => Exactness::NotExact,
+            },
             ..terms
         };
         if equal::may_loop(&checkpoint.state, &self.state)

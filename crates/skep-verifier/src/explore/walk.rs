@@ -4,6 +4,7 @@
 //! Invariant: each turn counts as one instruction, also that of a path that ends at a state seen before.
 
 use skep_spec::insn::{class, jmp};
+use skep_spec::profile::Feature;
 
 use super::equal::Exactness;
 use super::history::{Deed, PackedLinks};
@@ -136,7 +137,9 @@ impl Verifier<'_> {
         let next = match self.step() {
             Ok(next) => next,
             Err(fault)
-                if self.state.speculative && matches!(fault.errno, EPERM | EACCES | EINVAL) =>
+                if self.state.speculative
+                    && self.platform.profile.has(Feature::SpeculationBarriers)
+                    && matches!(fault.errno, EPERM | EACCES | EINVAL) =>
             {
                 // Only mis-speculation comes here: stop that instead.
                 if self.log.level2() {
@@ -185,7 +188,10 @@ impl Verifier<'_> {
             Next::Insn(next) => {
                 self.prev_insn_idx = Some(at);
                 self.insn_idx = next;
-                Ok(!(self.state.speculative && self.aux[at].nospec_result))
+                let stops = self.state.speculative
+                    && self.aux[at].nospec_result
+                    && self.platform.profile.has(Feature::SpeculationBarriers);
+                Ok(!stops)
             }
             Next::PathEnds => Ok(false),
         }

@@ -3,6 +3,7 @@
 //! Invariant: the fall-through side is walked next, the other is put aside, unless one of them cannot be taken.
 
 use skep_spec::insn::{Insn, class, jmp};
+use skep_spec::profile::Feature;
 
 use crate::fault::{Fault, Rule};
 use crate::state::State;
@@ -202,7 +203,8 @@ impl Verifier<'_> {
         let op = insn.code & 0xf0;
         let by_register = insn.is_register_form();
         // Two pointers that are equal are both null or both not.
-        if !narrow
+        if self.platform.profile.has(Feature::ComparedNullness)
+            && !narrow
             && by_register
             && dst.is_pointer()
             && src.is_pointer()

@@ -15,8 +15,10 @@ use crate::fault::{Fault, Rule};
 pub struct Isa {
     /// Atomics other than a plain add (5.12).
     pub atomics: bool,
-    /// Sign-extending loads and moves, signed division, bswap, gotol (6.6).
+    /// Sign-extending loads and moves, signed division, bswap (6.6).
     pub v4: bool,
+    /// gotol (6.6, and carried back to the stable releases of 6.1).
+    pub gotol: bool,
     /// may_goto (6.9).
     pub may_goto: bool,
     /// addr_space_cast (6.9).
@@ -41,6 +43,7 @@ impl Isa {
         Isa {
             atomics: since(have, (5, 12)),
             v4: since(have, (6, 6)),
+            gotol: since(have, (6, 6)) || matches!(have, (6, 1)),
             may_goto: since(have, (6, 9)),
             arena: since(have, (6, 9)),
             ordered: since(have, (6, 15)),
@@ -82,7 +85,7 @@ impl Isa {
             },
             // The last class: JMP32.
             _ => match insn.op() {
-                jmp::JA => self.v4 && code & source::X == 0,
+                jmp::JA => self.gotol && code & source::X == 0,
                 jmp::CALL | jmp::EXIT => false,
                 op => op < jmp::JCOND,
             },

@@ -3,7 +3,7 @@
 use skep_spec::insn::Insn;
 
 use super::*;
-use crate::cfg::{CallEffects, Cfg};
+use crate::cfg::{BackEdges, CallEffects, Cfg};
 
 const ISA: Isa = Isa::linux(6, 18);
 
@@ -21,7 +21,10 @@ fn first(insns: &[Insn]) -> Rule {
     subs.check_jumps(insns)?;
     func_info::check_without(&subs)?;
     check_eager(insns, &ISA, |_, _, _| Ok(()))?;
-    Cfg::walk(insns, &subs, true, &mut |_, _| CallEffects::default()).map(|_| ())
+    Cfg::walk(insns, &subs, BackEdges::Allowed, &mut |_, _| {
+        CallEffects::default()
+    })
+    .map(|_| ())
 }
 
 #[test]
@@ -141,4 +144,26 @@ fn older_kernels_lack_instructions() {
         assert!(ISA.knows(Insn::new(code, 0, 0, 0, 0)), "{code:#x}");
         assert!(!old.knows(Insn::new(code, 0, 0, 0, 0)), "{code:#x}");
     }
+}
+
+#[test]
+fn flags_are_known_since_their_release() {
+    use skep_spec::program::flags;
+    for profile in Profile::ALL {
+        let invariants = check_flags(flags::TEST_REG_INVARIANTS, profile);
+        assert_eq!(invariants.is_ok(), profile.version.has("6.8"), "{profile}");
+        assert!(check_flags(flags::SLEEPABLE, profile).is_ok());
+    }
+    let fault = check_flags(flags::TEST_REG_INVARIANTS, &Profile::V6_1).unwrap_err();
+    assert_eq!((fault.errno, fault.lines.len()), (22, 0));
+}
+
+#[test]
+fn long_jumps_were_carried_back_to_6_1() {
+    let gotol = Insn {
+        code: 0x06,
+        ..Insn::ja(0)
+    };
+    let known = |minor| Isa::linux(6, minor).knows(gotol);
+    assert!(known(1) && known(6) && !known(4) && !Isa::linux(5, 15).knows(gotol));
 }
