@@ -1,12 +1,10 @@
 ; test verify
 ; A helper that socket filters do not have.
-; verify: => refused="program of this type cannot use helper bpf_get_current_comm#16" id=verifier-helper edit=verifies
+; verify: => refused="program of this type cannot use helper bpf_xdp_adjust_head#44" id=verifier-helper edit=verifies
 .license "GPL"
 .section "socket"
 .function t
-    r1 = r10
-    r1 += -16
-    r2 = 16
-    call bpf_get_current_comm
+    r2 = 0
+    call bpf_xdp_adjust_head
     r0 = 0
     exit
