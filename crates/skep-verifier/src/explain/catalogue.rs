@@ -116,7 +116,7 @@ pub static ALL: &[Entry] = &[
         ],
         here: "",
         help: "the stack holds 512 bytes for all functions of a call chain: keep large objects in the value of a per-CPU array",
-        rule: None,
+        rule: Some(rules::stack::too_large),
     },
     Entry {
         id: "verifier-call-depth",
@@ -232,6 +232,14 @@ pub static ALL: &[Entry] = &[
         here: "",
         help: "use a hook that offers the helper",
         rule: Some(rules::call::helper),
+    },
+    Entry {
+        id: "verifier-packet-load",
+        title: "the classic packet loads are not for this program",
+        patterns: &[&["BPF_LD_[ABS|IND]"], &["BPF_LD_ABS"]],
+        here: "",
+        help: "only socket filters and tc programs have them: compare with `data_end` and read from the packet's pointer, or use bpf_skb_load_bytes()",
+        rule: None,
     },
     Entry {
         id: "verifier-kfunc",
@@ -389,7 +397,7 @@ pub static ALL: &[Entry] = &[
         patterns: &[&["misaligned "]],
         here: "",
         help: "read the bytes one by one, or declare the structure packed so that the compiler does",
-        rule: None,
+        rule: Some(rules::misaligned::rule),
     },
     Entry {
         id: "verifier-loop",

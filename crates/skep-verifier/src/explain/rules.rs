@@ -5,6 +5,7 @@ pub mod bounds;
 pub mod call;
 pub mod context;
 pub mod looping;
+pub mod misaligned;
 pub mod null;
 pub mod packet;
 pub mod reference;

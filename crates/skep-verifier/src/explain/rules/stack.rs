@@ -1,8 +1,9 @@
 //! Bytes of the stack that were never written, and a stack that is too large.
 
-use skep_spec::insn::{Insn, size};
+use skep_spec::insn::{Insn, class, size};
 
 use crate::explain::edit::Edit;
+use crate::explain::rules::bounds;
 use crate::explain::{Case, Findings};
 use crate::state::frame::slot_index;
 use crate::state::reg::Kind;
@@ -102,6 +103,28 @@ pub fn rule(case: &Case<'_>) -> Findings {
         ));
     }
     found
+}
+
+/// More stack than there is; where an index makes it so, what is known of the index.
+pub fn too_large(case: &Case<'_>) -> Findings {
+    let insn = case.input.insns.get(case.insn).copied().unwrap_or_default();
+    let base = if insn.code & class::MASK == class::LDX {
+        insn.src
+    } else {
+        insn.dst
+    };
+    let variable = !insn.is_call()
+        && case
+            .reg(base)
+            .is_some_and(|reg| reg.kind == Kind::Stack && reg.num.as_const().is_none());
+    if variable || insn.is_call() && case.named_register().is_some() {
+        let mut found = bounds::rule(case);
+        found
+            .notes
+            .push("the array on the stack ends where r10 points".into());
+        return found;
+    }
+    Findings::default()
 }
 
 /// Start and size of the stack memory that a call is refused for.

@@ -1,0 +1,13 @@
+; test verify
+; Pointers compared by a program of an unprivileged user.
+; verify: unprivileged => refused="R1 pointer comparison prohibited" id=verifier-pointer-comparison edit=none
+; verify: => loads
+.license "GPL"
+.section "socket"
+.function t
+    r2 = r10
+    r0 = 0
+    if r1 == r2 goto out
+    r0 = 1
+out:
+    exit

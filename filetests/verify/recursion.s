@@ -1,0 +1,18 @@
+; test verify
+; A function that calls itself.
+; verify: => refused="recursive call" id=verifier-call-depth edit=none
+.license "GPL"
+.section "socket"
+.function t
+    r1 = 3
+    call again
+    r0 = 0
+    exit
+.section ".text"
+.function static again
+    r0 = 0
+    if r1 == 0 goto out
+    r1 += -1
+    call again
+out:
+    exit

@@ -1,0 +1,15 @@
+; test verify
+; Two functions whose stacks are too large together.
+; verify: => refused="combined stack size of 2 calls is" id=verifier-stack-too-large edit=none
+.license "GPL"
+.section "socket"
+.function t
+    *(u64 *)(r10 - 304) = 0
+    call deeper
+    r0 = 0
+    exit
+.section ".text"
+.function static deeper
+    *(u64 *)(r10 - 304) = 0
+    r0 = 0
+    exit

@@ -1,0 +1,14 @@
+; test verify
+; A byte of an array on the stack that was not written.
+; verify: unprivileged => refused="R3" id=verifier-pointer-arithmetic
+.license "GPL"
+.section "socket"
+.function t
+    r2 = *(u32 *)(r1 + 8)
+    r2 &= 7
+    r3 = r10
+    r3 += -8
+    r3 += r2
+    r0 = *(u8 *)(r3 + 0)
+    r0 = 0
+    exit
