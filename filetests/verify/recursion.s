@@ -1,6 +1,6 @@
 ; test verify
 ; A function that calls itself.
-; verify: => refused="recursive call" id=verifier-call-depth edit=none
+; verify: => refused="the call stack of 8 frames is too deep" id=verifier-call-depth edit=none
 .license "GPL"
 .section "socket"
 .function t

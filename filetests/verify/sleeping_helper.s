@@ -1,6 +1,6 @@
 ; test verify
 ; A helper that may sleep, in a program that may not.
-; verify: => refused="bpf_copy_from_user" id=verifier-helper edit=none
+; verify: => refused="might sleep in a non-sleepable prog" id=verifier-sleepable
 .license "GPL"
 .section "kprobe/do_unlinkat"
 .function t

@@ -1,5 +1,5 @@
 ; test verify
-; A byte of an array on the stack that was not written.
+; An array on the stack at an offset that is not a constant, for a user without privileges.
 ; verify: unprivileged => refused="R3" id=verifier-pointer-arithmetic
 .license "GPL"
 .section "socket"

@@ -349,6 +349,7 @@ pub static ALL: &[Entry] = &[
         title: "arithmetic that pointers do not take",
         patterns: &[
             &["pointer arithmetic"],
+            &["prohibited for !root"],
             &["pointer += pointer prohibited"],
             &["pointer -= pointer prohibited"],
             &["bitwise operator ", "on pointer"],
