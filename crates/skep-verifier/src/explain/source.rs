@@ -1,6 +1,7 @@
 //! The source lines that the program's BTF knows, as texts that diagnostics can point into.
 //!
-//! Invariant: line `n` of the text made for a file is line `n` of that file where the BTF has it, else empty.
+//! Invariant: line `n` of the text made for a file is line `n` of that file where the BTF has it, else empty;
+//! files beyond [`LINES_MAX`] have no text, their places are instructions.
 
 use std::collections::BTreeMap;
 
@@ -16,8 +17,9 @@ pub struct Lines<'i> {
     files: BTreeMap<&'i str, (SourceId, Vec<u32>)>,
 }
 
-/// Lines of a file that are kept at most; hostile line numbers end here.
+/// Lines of a file, and of all files together, that are kept at most; hostile line numbers end here.
 const LINE_MAX: u32 = 1 << 20;
+const LINES_MAX: u32 = 1 << 21;
 
 impl<'i> Lines<'i> {
     /// All lines that the input has.
@@ -33,7 +35,12 @@ impl<'i> Lines<'i> {
         }
         let mut sources = Sources::new();
         let mut files = BTreeMap::new();
+        let mut total = 0;
         for (file, lines) in texts {
+            total += lines.keys().next_back().copied().unwrap_or(0);
+            if total > LINES_MAX {
+                break;
+            }
             let mut text = String::new();
             let mut starts = Vec::new();
             let last = lines.keys().next_back().copied().unwrap_or(0);
