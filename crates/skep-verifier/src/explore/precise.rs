@@ -209,7 +209,7 @@ impl Verifier<'_> {
                 ));
             }
             let Ok(mut at) = usize::try_from(leg.last) else {
-                return self.reach_entry(&start, wanted, changed);
+                return self.reach_entry(wanted, changed);
             };
             let mut trail = leg.trail;
             loop {
@@ -261,8 +261,7 @@ impl Verifier<'_> {
     }
 
     /// The start of everything: a global function's arguments may still be wanted.
-    fn reach_entry(&mut self, start: &Leg, wanted: Wanted, changed: bool) -> Rule<bool> {
-        let _ = start;
+    fn reach_entry(&self, wanted: Wanted, changed: bool) -> Rule<bool> {
         let global = self.explore.root_subprog > 0;
         if global && wanted.frame == 0 && wanted.slots[0] == 0 && wanted.regs[0] & !ARGUMENTS == 0 {
             return Ok(changed);
