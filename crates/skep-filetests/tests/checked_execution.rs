@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use skep_filetests::random::Random;
 use skep_spec::context::xdp;
 use skep_spec::insn::Insn;
 use skep_spec::map::{MapDef, MapType};
@@ -16,26 +17,13 @@ use skep_verifier::recording::{self, Concrete, Recording};
 use skep_vm::packet::{PacketCtx, PacketKind};
 use skep_vm::{Ctx, FixedEnv, Image, Limits, Map, Moment, Program, Watch};
 
-/// xorshift64*
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    fn of<T: Copy>(&mut self, choices: &[T]) -> T {
-        choices[self.below(choices.len() as u64) as usize]
-    }
-
+/// Immediates.
+trait Immediates {
     /// Numbers at the edges are likelier than chance makes them.
+    fn imm(&mut self) -> i32;
+}
+
+impl Immediates for Random {
     fn imm(&mut self) -> i32 {
         match self.below(4) {
             0 => self.of(&[

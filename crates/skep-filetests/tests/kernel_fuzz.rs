@@ -2,31 +2,19 @@
 //!
 //! The seed is fixed, so a failure repeats; `SKEP_FUZZ_PROGRAMS` asks for more programs, `SKEP_FUZZ_SEED` for others.
 
+use skep_filetests::random::Random;
 use skep_linux::program::{Program as KernelProgram, ProgramLoad, TestRun};
 use skep_linux::syscall::Kernel;
 use skep_spec::insn::Insn;
 use skep_vm::{Ctx, DefaultEnv, Image, Limits, Program};
 
-/// xorshift64*: small, seeded, good enough to mix instructions.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    fn of<T: Copy>(&mut self, choices: &[T]) -> T {
-        choices[self.below(choices.len() as u64) as usize]
-    }
-
+/// Immediates.
+trait Immediates {
     /// Values at the edges are likelier than chance makes them.
+    fn imm(&mut self) -> i32;
+}
+
+impl Immediates for Random {
     fn imm(&mut self) -> i32 {
         match self.below(4) {
             0 => self.of(&[0, 1, -1, i32::MIN, i32::MAX, 31, 32, 63, 255, 0x8000, -128]),

@@ -8,6 +8,7 @@
 use std::fmt::Write as _;
 use std::os::fd::{FromRawFd, OwnedFd};
 
+use skep_filetests::random::Random;
 use skep_linux::attr::Attr;
 use skep_linux::syscall::{Command, Kernel, Syscall};
 use skep_spec::insn::{Endian, Insn, class, mode, size};
@@ -16,26 +17,6 @@ use skep_verifier::state::scalar::rules::Rules;
 use skep_verifier::state::tnum::Tnum;
 use skep_verifier::step::alu_scalar::{AluOp, alu, fork};
 use skep_verifier::step::refine::{Cond, branch_taken, refine, refine_self};
-
-/// xorshift64*: small, seeded, good enough to mix instructions.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    fn of<T: Copy>(&mut self, choices: &[T]) -> T {
-        choices[self.below(choices.len() as u64) as usize]
-    }
-}
 
 const REGS: [u8; 5] = [5, 6, 7, 8, 9];
 
