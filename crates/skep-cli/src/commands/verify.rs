@@ -57,6 +57,9 @@ pub struct Verify {
     legacy_maps: bool,
 }
 
+/// What a table says of a program that is taken.
+const LOADS: &str = "loads";
+
 /// One program on one kernel.
 enum Answer {
     Loads(Box<Verified>),
@@ -123,15 +126,25 @@ impl Verify {
                 }
                 let answer = self.answer(&prepared, program);
                 let cell = report.add(self, kernel, &program.name, &answer, kernels.len() == 1);
-                let cell = if !answer.loads() && kernels.len() > 1 {
-                    match self.since(object, &program.name, &kernel.profile, &profiles, &kernels) {
-                        Some(release) => format!("{cell} (loads since {release})"),
-                        None => cell,
-                    }
-                } else {
-                    cell
-                };
                 cells.insert((row, column), cell);
+            }
+        }
+        // What an earlier kernel refuses, and a later one of those asked takes.
+        let loads =
+            |row: usize, column: usize| cells.get(&(row, column)).is_some_and(|cell| cell == LOADS);
+        let since: Vec<((usize, usize), &str)> = cells
+            .keys()
+            .filter(|&&(row, column)| !loads(row, column))
+            .filter_map(|&(row, column)| {
+                let later = profiles.iter().enumerate().find(|&(other, profile)| {
+                    profile.version > profiles[column].version && loads(row, other)
+                });
+                Some(((row, column), later?.1.name))
+            })
+            .collect();
+        for (place, release) in since {
+            if let Some(cell) = cells.get_mut(&place) {
+                *cell = format!("{cell} (loads since {release})");
             }
         }
         if json {
@@ -199,29 +212,6 @@ impl Verify {
             },
             ..LoadOptions::default()
         }
-    }
-
-    /// The first of the kernels after `profile` that takes the program.
-    fn since(
-        &self,
-        object: &skep::obj::Object,
-        program: &str,
-        profile: &Profile,
-        profiles: &[Profile],
-        kernels: &[TargetKernel],
-    ) -> Option<&'static str> {
-        let later = profiles
-            .iter()
-            .zip(kernels)
-            .filter(|(other, _)| other.version > profile.version);
-        for (other, kernel) in later {
-            let prepared = Prepared::new(object, kernel).ok()?;
-            let program = prepared.object().program(program)?.clone();
-            if self.answer(&prepared, &program).loads() {
-                return Some(other.name);
-            }
-        }
-        None
     }
 
     /// The kernel with its types: given, or this machine's.
@@ -364,7 +354,7 @@ impl Report {
                         ));
                     }
                 }
-                "loads".into()
+                LOADS.into()
             }
             Answer::Refused(input, rejection) => {
                 let explained = explain::explain(input, rejection);
