@@ -2,7 +2,8 @@
 //!
 //! Invariants: `op` always points at an operation of `program.ops` that starts an instruction (the decoder checked every
 //! target, and that nothing runs off the end); register numbers index the register file; memory is touched only after a
-//! window or the machine said yes, except for `Frame` operations, which the decoder proved to be inside of the frame.
+//! window or the machine said yes, except for `Raw` operations, which the decoder proved to be inside of the frame or a
+//! verifier proved to be good.
 
 use std::ptr::{with_exposed_provenance as at, with_exposed_provenance_mut as at_mut};
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
@@ -194,18 +195,29 @@ fn run<'p, const WATCHED: bool>(
                 next!()
             }};
         }
-        macro_rules! load_frame {
+        // A pointer of the kernel's structures: what cannot be read is 0.
+        macro_rules! load_probe {
             ($t:ty, $as:ty) => {{
-                let addr = r[10].wrapping_add(i.off as i64 as u64);
-                // SAFETY: the decoder made sure that these bytes are in the frame.
+                let addr = src!().wrapping_add(i.off as i64 as u64);
+                let value = machine
+                    .load_slow(program, addr, size_of::<$t>() as u32)
+                    .unwrap_or(0);
+                dst!() = value as $t as $as as u64;
+                next!()
+            }};
+        }
+        macro_rules! load_raw {
+            ($t:ty, $as:ty) => {{
+                let addr = src!().wrapping_add(i.off as i64 as u64);
+                // SAFETY: the decoder made sure that these bytes are in the frame, or a proof says that they may be read.
                 dst!() = unsafe { at::<$t>(addr as usize).read_unaligned() } as $as as u64;
                 next!()
             }};
         }
-        macro_rules! store_frame {
+        macro_rules! store_raw {
             ($t:ty, $value:expr) => {{
-                let addr = r[10].wrapping_add(i.off as i64 as u64);
-                // SAFETY: the decoder made sure that these bytes are in the frame.
+                let addr = dst!().wrapping_add(i.off as i64 as u64);
+                // SAFETY: the decoder made sure that these bytes are in the frame, or a proof says that they may be written.
                 unsafe { at_mut::<$t>(addr as usize).write_unaligned($value as $t) };
                 next!()
             }};
@@ -214,9 +226,15 @@ fn run<'p, const WATCHED: bool>(
         macro_rules! atomic {
             ($atomic:ty, $width:literal, $base:expr, |$cell:ident| $e:expr) => {{
                 let addr = $base.wrapping_add(i.off as i64 as u64);
-                match machine.atomic(program, addr, $width) {
+                let found = if i.direct {
+                    Ok(addr)
+                } else {
+                    machine.atomic(program, addr, $width)
+                };
+                match found {
                     Ok(addr) => {
-                        // SAFETY: the machine found the bytes writable and aligned; others may access them at the same time.
+                        // SAFETY: the machine found the bytes writable and aligned, or a verifier did; others may access them at
+                        // the same time.
                         let $cell = unsafe { <$atomic>::from_ptr(at_mut(addr as usize)) };
                         $e
                     }
@@ -506,13 +524,20 @@ fn run<'p, const WATCHED: bool>(
             Code::LdsB => load!(i8, 0, i8),
             Code::LdsH => load!(i16, 1, i16),
             Code::LdsW => load!(i32, 2, i32),
-            Code::LdFrameB => load_frame!(u8, u8),
-            Code::LdFrameH => load_frame!(u16, u16),
-            Code::LdFrameW => load_frame!(u32, u32),
-            Code::LdFrameD => load_frame!(u64, u64),
-            Code::LdsFrameB => load_frame!(i8, i8),
-            Code::LdsFrameH => load_frame!(i16, i16),
-            Code::LdsFrameW => load_frame!(i32, i32),
+            Code::LdRawB => load_raw!(u8, u8),
+            Code::LdRawH => load_raw!(u16, u16),
+            Code::LdRawW => load_raw!(u32, u32),
+            Code::LdRawD => load_raw!(u64, u64),
+            Code::LdsRawB => load_raw!(i8, i8),
+            Code::LdsRawH => load_raw!(i16, i16),
+            Code::LdsRawW => load_raw!(i32, i32),
+            Code::LdProbeB => load_probe!(u8, u8),
+            Code::LdProbeH => load_probe!(u16, u16),
+            Code::LdProbeW => load_probe!(u32, u32),
+            Code::LdProbeD => load_probe!(u64, u64),
+            Code::LdsProbeB => load_probe!(i8, i8),
+            Code::LdsProbeH => load_probe!(i16, i16),
+            Code::LdsProbeW => load_probe!(i32, i32),
             Code::StB => store!(u8, 0, i.imm),
             Code::StH => store!(u16, 1, i.imm),
             Code::StW => store!(u32, 2, i.imm),
@@ -521,14 +546,14 @@ fn run<'p, const WATCHED: bool>(
             Code::StxH => store!(u16, 1, src!()),
             Code::StxW => store!(u32, 2, src!()),
             Code::StxD => store!(u64, 3, src!()),
-            Code::StFrameB => store_frame!(u8, i.imm),
-            Code::StFrameH => store_frame!(u16, i.imm),
-            Code::StFrameW => store_frame!(u32, i.imm),
-            Code::StFrameD => store_frame!(u64, i.imm),
-            Code::StxFrameB => store_frame!(u8, src!()),
-            Code::StxFrameH => store_frame!(u16, src!()),
-            Code::StxFrameW => store_frame!(u32, src!()),
-            Code::StxFrameD => store_frame!(u64, src!()),
+            Code::StRawB => store_raw!(u8, i.imm),
+            Code::StRawH => store_raw!(u16, i.imm),
+            Code::StRawW => store_raw!(u32, i.imm),
+            Code::StRawD => store_raw!(u64, i.imm),
+            Code::StxRawB => store_raw!(u8, src!()),
+            Code::StxRawH => store_raw!(u16, src!()),
+            Code::StxRawW => store_raw!(u32, src!()),
+            Code::StxRawD => store_raw!(u64, src!()),
             Code::AtomicAdd32 => update!(AtomicU32, u32, 4, fetch_add),
             Code::AtomicOr32 => update!(AtomicU32, u32, 4, fetch_or),
             Code::AtomicAnd32 => update!(AtomicU32, u32, 4, fetch_and),
@@ -565,7 +590,7 @@ fn run<'p, const WATCHED: bool>(
                 machine.may_goto -= 1;
                 next!()
             }
-            Code::Call => enter!(i.imm, i.off as u32),
+            Code::Call => enter!(i.imm, i.off),
             Code::CallPure => {
                 helper!(helper_at!());
                 next!()
@@ -580,7 +605,7 @@ fn run<'p, const WATCHED: bool>(
                 if let Some(function) = program.function_at(target) {
                     // Distances between operations of one program fit.
                     let delta = function.start as i64 - pc!() as i64 - 1;
-                    enter!(delta, function.stack)
+                    enter!(delta, function.frame())
                 }
                 // A small number is a helper's, as the conformance suite has it; addresses are never small.
                 let Some(function) = u32::try_from(target).ok().and_then(crate::helper::by_id)
@@ -602,7 +627,7 @@ fn run<'p, const WATCHED: bool>(
                     return Err(machine.trap(program, 0, TrapCause::BadCall { target: 0 }, &r));
                 };
                 machine.memory.forget();
-                machine.open_frame(entry.stack);
+                machine.open_frame(entry.frame());
                 machine.may_goto = MAY_GOTO_MAX;
                 machine.depth_max = (machine.memory.depth + FRAMES).min(FRAMES_MAX);
                 r = [0, machine.ctx_addr, 0, 0, 0, 0, 0, 0, 0, 0, r[10]];
@@ -668,12 +693,7 @@ fn run<'p, const WATCHED: bool>(
             }
             Code::Poison => {
                 let at = pc!();
-                let why = program
-                    .poisons
-                    .iter()
-                    .find(|(pc, _)| *pc == at)
-                    .map_or("not an instruction", |(_, why)| why);
-                trap!(TrapCause::Poison(why.into()))
+                trap!(TrapCause::Poison(program.poison_at(at).into()))
             }
         }
     }

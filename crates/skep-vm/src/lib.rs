@@ -30,7 +30,8 @@
 //! hands out (programs, maps, inner maps) until it ends. Map memory is shared between threads without locks, as in the
 //! kernel: a program that races with another sees torn values, and only its own results suffer.
 //!
-//! Programs that need no checks, because they are verified, will run without them; the sandbox stays as the oracle.
+//! Programs that need no checks, because they are verified, run without them ([`Program::proven`]); the sandbox stays as
+//! the oracle.
 
 mod decode;
 pub mod env;
@@ -41,6 +42,7 @@ pub mod map;
 mod memory;
 pub mod packet;
 pub mod program;
+pub mod proof;
 pub mod trap;
 pub mod watch;
 
@@ -48,5 +50,6 @@ pub use env::{Current, DefaultEnv, Env, FixedEnv};
 pub use map::Map;
 pub use memory::Ctx;
 pub use program::{FnRange, Image, Limits, LoadError, Program};
+pub use proof::Proof;
 pub use trap::{Line, Trap, TrapCause};
 pub use watch::{Moment, Watch};

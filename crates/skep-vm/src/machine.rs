@@ -7,9 +7,9 @@ use std::mem::MaybeUninit;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use skep_spec::context::{ContextLayout, Resolved};
+use skep_spec::context::{ContextKind, ContextLayout, Resolved};
 
-use crate::decode::Op;
+use crate::decode::{Function, Op};
 use crate::env::Env;
 use crate::interp;
 use crate::memory::{
@@ -146,13 +146,50 @@ impl<'p> Machine<'p> {
             interrupt: limits.interrupt.as_deref(),
             watch,
         };
+        if !machine.fits(program) {
+            let what = match program.layout {
+                Some(layout) => format!(
+                    "program {} was verified for a {}, which this run does not have",
+                    program.name, layout.name
+                ),
+                None => format!(
+                    "program {} was verified for a larger context than this run has",
+                    program.name
+                ),
+            };
+            let trap = machine.trap(program, 0, TrapCause::Context(what.into()), &[0; 11]);
+            return (Err(trap), 0);
+        }
         machine.memory.remember_input();
-        machine.open_frame(program.functions.first().map_or(0, |entry| entry.stack));
+        machine.open_frame(program.functions.first().map_or(0, Function::frame));
         let mut result = interp::exec(&mut machine, program, 0, [r1, r2, 0, 0, 0]);
         if !machine.memory.records.is_empty() {
             result = machine.release_records(program, result);
         }
         (result, machine.executed)
+    }
+
+    /// Whether the run has the context that a program was proven for.
+    #[inline(always)]
+    pub fn fits(&self, program: &Program) -> bool {
+        let Some(proven) = &program.proven else {
+            return true;
+        };
+        if proven.context_bytes == 0 {
+            return true;
+        }
+        let (layout, bytes) = match &self.memory.place {
+            Place::None => return false,
+            Place::Flat(range, _) => (None, range.end - range.start),
+            Place::Packet(packet) => (Some(packet.layout()), 8 * packet.slot_count() as u64),
+            Place::Converted { layout, slots } => (Some(*layout), slots.end - slots.start),
+        };
+        let same = match (program.layout, layout) {
+            (Some(own), Some(layout)) => std::ptr::eq(own, layout),
+            (Some(own), None) => own.kind == ContextKind::Flat,
+            (None, layout) => layout.is_none(),
+        };
+        same && bytes >= proven.context_bytes
     }
 
     /// Shows the instruction to the watch; answers whether the run goes on.
@@ -225,14 +262,16 @@ impl<'p> Machine<'p> {
         }
     }
 
-    /// Makes frame `memory.depth` show `bytes` zeroed bytes.
+    /// Makes frame `memory.depth` show a function's bytes ([`crate::decode::Function::frame`]), zeroed if need be.
     #[inline(always)]
-    pub fn open_frame(&mut self, bytes: u32) {
+    pub fn open_frame(&mut self, frame: i32) {
         let depth = self.memory.depth;
+        let bytes = frame as u32 & !7;
+        let zeroed = frame & 1 == 0;
         debug_assert!(depth < FRAMES_MAX && bytes as usize <= crate::memory::FRAME_BYTES);
         // SAFETY: depth is less than FRAMES_MAX wherever it grows.
         unsafe { *self.memory.frame_bytes.get_unchecked_mut(depth) = bytes };
-        if bytes != 0 {
+        if bytes != 0 && zeroed {
             let start = self.memory.frame_top(depth) - u64::from(bytes);
             // SAFETY: the frames of all depths that a run can reach (FRAMES without tail calls, else FRAMES_MAX) lie within the
             // stack of `run_in`, which outlives the machine.

@@ -17,6 +17,7 @@ use crate::helper::HelperFn;
 use crate::machine::Machine;
 use crate::map::Map;
 use crate::memory::Ctx;
+use crate::proof::Proof;
 use crate::trap::{Line, Trap};
 use crate::watch::Watch;
 
@@ -134,6 +135,16 @@ pub struct Program {
     /// Whether it has an instruction that calls `bpf_tail_call`.
     pub(crate) tail_calls: bool,
     pub(crate) poisons: Box<[(usize, String)]>,
+    /// Set if a verifier has proven it: what it needs of its context and knows of its calls.
+    pub(crate) proven: Option<Proven>,
+}
+
+/// What sets a proven program apart.
+pub(crate) struct Proven {
+    /// Bytes of the context, as the host lays it out, that direct accesses rely on.
+    pub context_bytes: u64,
+    /// The facts as they were given.
+    pub proof: Proof,
 }
 
 impl fmt::Debug for Program {
@@ -148,7 +159,22 @@ impl fmt::Debug for Program {
 impl Program {
     /// Prepares a program that nobody has verified: each of its accesses is checked as it runs.
     pub fn sandboxed(image: Image) -> Result<Arc<Program>, LoadError> {
-        decode::decode(image).map(Arc::new)
+        decode::decode(image, None).map(Arc::new)
+    }
+
+    /// Prepares a program that a verifier has accepted: accesses of which `proof` says so run without checks.
+    ///
+    /// # Safety
+    ///
+    /// Each fact of `proof` must hold whenever the program runs with a context of the image's layout (or, without a layout,
+    /// with any context that it is started with), and arguments of helpers must be what the helpers' prototypes ask for.
+    pub unsafe fn proven(image: Image, proof: Proof) -> Result<Arc<Program>, LoadError> {
+        decode::decode(image, Some(proof)).map(Arc::new)
+    }
+
+    /// Whether it runs without checks where a verifier found none necessary.
+    pub fn is_proven(&self) -> bool {
+        self.proven.is_some()
     }
 
     pub fn name(&self) -> &str {
@@ -206,6 +232,18 @@ impl Program {
             .binary_search_by_key(&start, |function| function.start)
             .ok()?;
         Some(self.functions[index])
+    }
+
+    /// Why an instruction traps.
+    pub(crate) fn poison_at(&self, pc: usize) -> &str {
+        let known = self.poisons.iter().find(|(at, _)| *at == pc);
+        match (known, &self.proven) {
+            (Some((_, why)), _) => why,
+            (None, Some(proven)) if !proven.proof.of(pc).reached => {
+                "the verifier found no way to this instruction"
+            }
+            _ => "not an instruction",
+        }
     }
 
     /// The source line that an instruction belongs to.

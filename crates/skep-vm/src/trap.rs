@@ -63,6 +63,8 @@ pub enum TrapCause {
     },
     /// An instruction that a loader left as not relocatable; the text names the field or symbol.
     Poison(Box<str>),
+    /// The run's context is not the one that the program was proven for.
+    Context(Box<str>),
     /// The program ended while it still held something it must release.
     Unreleased(Box<str>),
 }
@@ -95,6 +97,7 @@ impl fmt::Display for TrapCause {
             TrapCause::NotAMap { value } => write!(f, "{value:#x} is no map"),
             TrapCause::BadArgument { helper, what } => write!(f, "{helper}: {what}"),
             TrapCause::Poison(what) => write!(f, "unresolved relocation: {what}"),
+            TrapCause::Context(what) => f.write_str(what),
             TrapCause::Unreleased(what) => write!(f, "unreleased reference: {what}"),
         }
     }

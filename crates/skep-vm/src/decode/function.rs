@@ -14,6 +14,15 @@ pub(crate) struct Function {
     pub start: usize,
     /// Bytes of its frame, a multiple of 8.
     pub stack: u32,
+    /// Whether the frame must start as zeros.
+    pub zeroed: bool,
+}
+
+impl Function {
+    /// The frame as calls carry it: its bytes, and in the lowest bit whether they need no zeroing.
+    pub fn frame(&self) -> i32 {
+        self.stack as i32 | i32::from(!self.zeroed)
+    }
 }
 
 /// The operation that `pc + 1 + delta` names, if there is one.
@@ -113,6 +122,7 @@ pub(super) fn functions(image: &Image, ops: &mut [Op]) -> Result<Vec<Function>, 
         functions.push(Function {
             start,
             stack: stack.next_multiple_of(8),
+            zeroed: true,
         });
     }
     if !apart {
@@ -133,7 +143,7 @@ pub(super) fn functions(image: &Image, ops: &mut [Op]) -> Result<Vec<Function>, 
                 else {
                     return Err(malformed(pc, "call to no function"));
                 };
-                op.off = callee.stack as i32;
+                op.off = callee.frame();
             }
             Code::LdFunc => op.imm = target(pc, op.imm, count).unwrap_or(0) as i64,
             _ => {}
@@ -158,11 +168,11 @@ fn stack_use(op: Op) -> u32 {
             WHOLE
         }
     };
-    if is(Code::LdB, Code::LdsFrameW) || is(Code::LoadAcqB, Code::LoadAcqD) {
+    if is(Code::LdB, Code::LdsProbeW) || is(Code::LoadAcqB, Code::LoadAcqD) {
         return if op.src == 10 { below() } else { 0 };
     }
     if is(Code::StB, Code::StoreRelD) {
-        if op.src == 10 && !is(Code::StB, Code::StD) && !is(Code::StFrameB, Code::StFrameD) {
+        if op.src == 10 && !is(Code::StB, Code::StD) && !is(Code::StRawB, Code::StRawD) {
             return WHOLE;
         }
         return if op.dst == 10 { below() } else { 0 };

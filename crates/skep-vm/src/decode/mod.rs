@@ -2,8 +2,8 @@
 //!
 //! Invariants of what [`decode`] answers, which the interpreter relies on without looking again: registers are 0 to 10,
 //! and r10 is never written; the target of every jump and call is an operation that starts an instruction; the last
-//! operation does not fall through; a `Frame` load or store stays within the frame of the function it is in; helper
-//! indices are valid. Operation `i` is instruction slot `i`, so an operation's index is the `pc` of traps.
+//! operation does not fall through; a `Raw` load or store stays within the frame of the function it is in, or is
+//! proven; helper indices are valid. Operation `i` is instruction slot `i`, so an operation's index is the `pc` of traps.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -14,9 +14,11 @@ use skep_spec::program::ProgramType;
 
 use crate::helper::{self, TAIL_CALL};
 use crate::memory::FRAME_BYTES;
-use crate::program::{Image, LoadError, Program};
+use crate::program::{Image, LoadError, Program, Proven};
+use crate::proof::Proof;
 
 mod function;
+mod proven;
 
 pub(crate) use function::Function;
 
@@ -44,9 +46,10 @@ pub(crate) enum Code {
     Le16, Le32, Be16, Be32, Be64, Swap16, Swap32, Swap64, Nop,
     LdImm64, LdMap, LdFunc,
     LdB, LdH, LdW, LdD, LdsB, LdsH, LdsW,
-    LdFrameB, LdFrameH, LdFrameW, LdFrameD, LdsFrameB, LdsFrameH, LdsFrameW,
+    LdRawB, LdRawH, LdRawW, LdRawD, LdsRawB, LdsRawH, LdsRawW,
+    LdProbeB, LdProbeH, LdProbeW, LdProbeD, LdsProbeB, LdsProbeH, LdsProbeW,
     StB, StH, StW, StD, StxB, StxH, StxW, StxD,
-    StFrameB, StFrameH, StFrameW, StFrameD, StxFrameB, StxFrameH, StxFrameW, StxFrameD,
+    StRawB, StRawH, StRawW, StRawD, StxRawB, StxRawH, StxRawW, StxRawD,
     AtomicAdd32, AtomicOr32, AtomicAnd32, AtomicXor32, FetchAdd32, FetchOr32, FetchAnd32, FetchXor32, Xchg32, CmpXchg32,
     AtomicAdd64, AtomicOr64, AtomicAnd64, AtomicXor64, FetchAdd64, FetchOr64, FetchAnd64, FetchXor64, Xchg64, CmpXchg64,
     LoadAcqB, LoadAcqH, LoadAcqW, LoadAcqD, StoreRelB, StoreRelH, StoreRelW, StoreRelD,
@@ -74,6 +77,8 @@ pub(crate) struct Op {
     pub code: Code,
     pub dst: u8,
     pub src: u8,
+    /// Of an atomic operation: its address is proven.
+    pub direct: bool,
     /// Memory: byte offset. Jumps: operations to the target, from the next one. Calls: bytes of the callee's frame.
     pub off: i32,
     /// The immediate, sign-extended. Local calls: operations to the target. Helper calls: index into the helpers.
@@ -178,7 +183,7 @@ fn unused(pc: usize, fields: &[(&str, i64)]) -> Result<(), LoadError> {
 }
 
 /// Makes a program of an image, or tells which instruction is in the way.
-pub(crate) fn decode(image: Image) -> Result<Program, LoadError> {
+pub(crate) fn decode(image: Image, proof: Option<Proof>) -> Result<Program, LoadError> {
     let mut decoder = Decoder {
         image: &image,
         helpers: Vec::new(),
@@ -196,7 +201,14 @@ pub(crate) fn decode(image: Image) -> Result<Program, LoadError> {
         image.program_type,
         Some(ProgramType::Tracing | ProgramType::Lsm | ProgramType::StructOps)
     ) || helpers.iter().any(|(id, _)| *id == GET_CURRENT_TASK_BTF);
-    let functions = function::functions(&image, &mut ops)?;
+    let mut functions = function::functions(&image, &mut ops)?;
+    let proven = proof.map(|proof| {
+        let context_bytes = proven::apply(&proof, &image, &mut ops, &mut functions);
+        Proven {
+            context_bytes,
+            proof,
+        }
+    });
     let flat_writable = image.layout.is_none_or(|layout| {
         layout
             .fields
@@ -218,6 +230,7 @@ pub(crate) fn decode(image: Image) -> Result<Program, LoadError> {
         kernel_pointers,
         tail_calls,
         poisons: image.poisons.into(),
+        proven,
     })
 }
 
@@ -228,6 +241,7 @@ impl Decoder<'_> {
             code,
             dst: 0,
             src: 0,
+            direct: false,
             off: 0,
             imm: 0,
         };
@@ -267,6 +281,7 @@ impl Decoder<'_> {
             code,
             dst: insn.dst,
             src: insn.src,
+            direct: false,
             off: i32::from(insn.off),
             imm: i64::from(insn.imm),
         };
@@ -281,16 +296,16 @@ impl Decoder<'_> {
                     (mode::MEM, size::H, false) => Code::LdH,
                     (mode::MEM, size::W, false) => Code::LdW,
                     (mode::MEM, size::DW, false) => Code::LdD,
-                    (mode::MEM, size::B, true) => Code::LdFrameB,
-                    (mode::MEM, size::H, true) => Code::LdFrameH,
-                    (mode::MEM, size::W, true) => Code::LdFrameW,
-                    (mode::MEM, size::DW, true) => Code::LdFrameD,
+                    (mode::MEM, size::B, true) => Code::LdRawB,
+                    (mode::MEM, size::H, true) => Code::LdRawH,
+                    (mode::MEM, size::W, true) => Code::LdRawW,
+                    (mode::MEM, size::DW, true) => Code::LdRawD,
                     (mode::MEMSX, size::B, false) => Code::LdsB,
                     (mode::MEMSX, size::H, false) => Code::LdsH,
                     (mode::MEMSX, size::W, false) => Code::LdsW,
-                    (mode::MEMSX, size::B, true) => Code::LdsFrameB,
-                    (mode::MEMSX, size::H, true) => Code::LdsFrameH,
-                    (mode::MEMSX, size::W, true) => Code::LdsFrameW,
+                    (mode::MEMSX, size::B, true) => Code::LdsRawB,
+                    (mode::MEMSX, size::H, true) => Code::LdsRawH,
+                    (mode::MEMSX, size::W, true) => Code::LdsRawW,
                     _ => return Err(unknown(pc, insn)),
                 };
                 Ok(plain(code))
@@ -302,10 +317,10 @@ impl Decoder<'_> {
                     (mode::MEM, size::H, false) => Code::StH,
                     (mode::MEM, size::W, false) => Code::StW,
                     (mode::MEM, size::DW, false) => Code::StD,
-                    (mode::MEM, size::B, true) => Code::StFrameB,
-                    (mode::MEM, size::H, true) => Code::StFrameH,
-                    (mode::MEM, size::W, true) => Code::StFrameW,
-                    (mode::MEM, size::DW, true) => Code::StFrameD,
+                    (mode::MEM, size::B, true) => Code::StRawB,
+                    (mode::MEM, size::H, true) => Code::StRawH,
+                    (mode::MEM, size::W, true) => Code::StRawW,
+                    (mode::MEM, size::DW, true) => Code::StRawD,
                     _ => return Err(unknown(pc, insn)),
                 };
                 Ok(plain(code))
@@ -320,10 +335,10 @@ impl Decoder<'_> {
                     (mode::MEM, size::H, false) => Code::StxH,
                     (mode::MEM, size::W, false) => Code::StxW,
                     (mode::MEM, size::DW, false) => Code::StxD,
-                    (mode::MEM, size::B, true) => Code::StxFrameB,
-                    (mode::MEM, size::H, true) => Code::StxFrameH,
-                    (mode::MEM, size::W, true) => Code::StxFrameW,
-                    (mode::MEM, size::DW, true) => Code::StxFrameD,
+                    (mode::MEM, size::B, true) => Code::StxRawB,
+                    (mode::MEM, size::H, true) => Code::StxRawH,
+                    (mode::MEM, size::W, true) => Code::StxRawW,
+                    (mode::MEM, size::DW, true) => Code::StxRawD,
                     _ => return Err(unknown(pc, insn)),
                 };
                 Ok(plain(code))
@@ -438,6 +453,7 @@ impl Decoder<'_> {
             code,
             dst: insn.dst,
             src: insn.src,
+            direct: false,
             off,
             imm: i64::from(insn.imm),
         };
@@ -445,6 +461,7 @@ impl Decoder<'_> {
             code,
             dst: 0,
             src: 0,
+            direct: false,
             off,
             imm: 0,
         };
@@ -508,6 +525,7 @@ impl Decoder<'_> {
             code,
             dst: 0,
             src: 0,
+            direct: false,
             off: 0,
             imm,
         };
@@ -560,6 +578,7 @@ impl Decoder<'_> {
                     code: Code::Packet,
                     dst: indirect.into(),
                     src: insn.src,
+                    direct: false,
                     off: insn.width() as i32,
                     imm: insn.imm.into(),
                 })
@@ -612,6 +631,7 @@ impl Decoder<'_> {
                     code: Code::LdMap,
                     dst: insn.dst,
                     src: 0,
+                    direct: false,
                     off: 0,
                     imm: insn.imm.into(),
                 });
@@ -636,6 +656,7 @@ impl Decoder<'_> {
                     code: Code::LdFunc,
                     dst: insn.dst,
                     src: 0,
+                    direct: false,
                     off: 0,
                     imm: insn.imm.into(),
                 });
@@ -655,6 +676,7 @@ impl Decoder<'_> {
             code: Code::LdImm64,
             dst: insn.dst,
             src: 0,
+            direct: false,
             off: 0,
             imm: value as i64,
         })

@@ -142,10 +142,23 @@ impl<'p> Call<'_, 'p> {
 
     #[inline(always)]
     fn access(&self, addr: u64, len: u64, write: bool) -> Result<usize, Trap> {
-        if self.machine.memory.surely(addr, len, write) {
+        if self.machine.memory.surely(addr, len, write) || self.is_proven(addr) {
             return Ok(addr as usize);
         }
         self.access_slow(addr, len, write)
+    }
+
+    /// Whether a verifier has made sure that helpers get good memory. Of the environment's memory it has not: those
+    /// addresses are no host's.
+    #[inline(always)]
+    fn is_proven(&self, addr: u64) -> bool {
+        self.program.is_proven()
+            && !self
+                .machine
+                .memory
+                .kernel
+                .iter()
+                .any(|range| range.contains(&addr))
     }
 
     #[inline(never)]
@@ -351,7 +364,7 @@ impl<'p> Call<'_, 'p> {
         });
         machine.memory.depth = depth + 1;
         machine.may_goto = MAY_GOTO_MAX;
-        machine.open_frame(function.stack);
+        machine.open_frame(function.frame());
         let result = interp::exec(machine, self.program, function.start, args);
         machine.memory.depth = depth;
         machine.may_goto = may_goto;
@@ -378,9 +391,13 @@ impl<'p> Call<'_, 'p> {
         result
     }
 
-    /// Continues with another program instead of returning; `false` when 33 programs have been run already.
+    /// Continues with another program instead of returning; `false` when 33 programs have been run already, or
+    /// the program was proven for another context than this run's.
     pub fn tail_call(&mut self, program: Arc<Program>) -> bool {
         if self.machine.tail_calls() >= skep_spec::limits::MAX_TAIL_CALLS as usize {
+            return false;
+        }
+        if !self.machine.fits(&program) {
             return false;
         }
         let program = self.machine.keep(program);
