@@ -9,6 +9,7 @@ pub mod cfg;
 pub mod check;
 pub mod explain;
 pub mod explore;
+pub mod facts;
 pub mod fault;
 pub mod input;
 pub mod log;
@@ -25,8 +26,6 @@ pub mod verifier;
 pub use fault::Fault;
 pub use input::Input;
 pub use verified::{Rejection, Stats, Verified};
-
-use verified::InsnFacts;
 
 /// Whether the program is safe; the proof, or why not.
 pub fn verify(input: &Input) -> Result<Verified, Box<Rejection>> {
@@ -52,21 +51,9 @@ pub(crate) fn answer(
     match answer {
         Ok(()) => Ok(Verified {
             stats,
-            facts: verifier
-                .aux
-                .iter()
-                .map(|aux| InsnFacts {
-                    reached: aux.seen,
-                    ways: aux.ways,
-                    map: aux.map.flatten(),
-                    probe: aux.probe,
-                })
-                .collect(),
-            stack_depths: verifier
-                .subprogs
-                .iter()
-                .map(|subprog| subprog.stack_depth)
-                .collect(),
+            facts: verifier.insn_facts(),
+            functions: verifier.function_facts(),
+            context_bytes: verifier.context_bytes,
             log: verifier.log.into_text(),
         }),
         Err(fault) => Err(Box::new(Rejection {

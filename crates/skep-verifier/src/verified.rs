@@ -2,8 +2,8 @@
 //!
 //! Invariant: only [`crate::verify`] makes a [`Verified`].
 
+use crate::facts::{FunctionFacts, InsnFacts};
 use crate::fault::Fault;
-use crate::input::MapId;
 
 /// How much work it was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,22 +23,11 @@ pub struct Verified {
     pub stats: Stats,
     /// Per instruction slot.
     pub facts: Vec<InsnFacts>,
-    /// Stack bytes of each subprogram.
-    pub stack_depths: Vec<u32>,
+    /// The functions, in the order of their instructions.
+    pub functions: Vec<FunctionFacts>,
+    /// Bytes of the context that the program may touch, from its start: it must have as many.
+    pub context_bytes: u32,
     pub log: String,
-}
-
-/// What holds each time an instruction runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct InsnFacts {
-    /// Some path reaches it.
-    pub reached: bool,
-    /// Of a conditional jump: which ways it can go.
-    pub ways: Ways,
-    /// Of a helper call: the one map that it is always made with.
-    pub map: Option<MapId>,
-    /// Of a load: the address may be bad, and the load must give 0 then.
-    pub probe: bool,
 }
 
 /// Which ways a conditional jump can go.

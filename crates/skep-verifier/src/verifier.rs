@@ -27,6 +27,8 @@ pub struct InsnAux {
     pub map: Option<Option<MapId>>,
     /// The loaded value must be probed: its address may be bad.
     pub probe: bool,
+    /// What an engine may use.
+    pub(crate) gathered: crate::facts::Gathered,
     /// Of a conditional jump: which ways it was walked.
     pub ways: crate::verified::Ways,
     /// Whether `bpf_loop` may be inlined here, and its callback.
@@ -63,6 +65,8 @@ pub struct Subprog {
     pub verified: bool,
     /// What its type says of its arguments; `None` until asked.
     pub args: Option<std::rc::Rc<[ArgSpec]>>,
+    /// It may read stack of its own frame that nothing has written.
+    pub reads_unwritten: bool,
     /// It was called with something else than its type says.
     pub unreliable: bool,
     pub name: String,
@@ -93,6 +97,10 @@ pub struct Verifier<'i> {
     pub(crate) kfuncs: Kfuncs<'i>,
     /// The reference that each argument in the context of a struct_ops program comes with; 0: none.
     pub ctx_refs: Vec<u32>,
+    /// Bytes of the context that were accessed, from its start.
+    pub context_bytes: u32,
+    /// A structure of the kernel's was passed where a function takes plain memory.
+    pub(crate) typed_as_memory: bool,
     next_id: u32,
     /// Rules that privileges relax.
     pub allow: Allow,
@@ -156,6 +164,8 @@ impl<'i> Verifier<'i> {
             platform: crate::platform::Platform::of(input),
             kfuncs: Kfuncs::default(),
             ctx_refs: Vec::new(),
+            context_bytes: 0,
+            typed_as_memory: false,
             next_id: 0,
             allow: Allow::of(input),
             trail: None,

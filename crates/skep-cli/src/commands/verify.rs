@@ -337,7 +337,7 @@ impl Report {
                     self.items.push(json!({
                         "program": program, "kernel": kernel.profile.name, "verdict": "loads",
                         "insns_processed": stats.insns_processed, "states": stats.states_total,
-                        "microseconds": stats.nanoseconds / 1000, "stack": verified.stack_depths,
+                        "microseconds": stats.nanoseconds / 1000, "stack": verified.functions.iter().map(|function| function.stack_bytes).collect::<Vec<_>>(),
                         "log": (!verified.log.is_empty()).then_some(&verified.log),
                     }));
                 } else {

@@ -175,6 +175,9 @@ impl Verifier<'_> {
             Some(Some(other)) if *other != map => *known = Some(None),
             _ => {}
         }
+        if func != id::TAIL_CALL {
+            self.note_key(meta.const_map_key);
+        }
         Ok(())
     }
 
@@ -195,9 +198,11 @@ impl Verifier<'_> {
                 ));
             }
         };
-        match self.reg(3).as_const() {
-            Some(key) if key < u64::from(max) => self.mark_precise(3),
-            _ => Ok(()),
+        let key = self.reg(3).as_const().filter(|&key| key < u64::from(max));
+        self.note_key(key);
+        match key {
+            Some(_) => self.mark_precise(3),
+            None => Ok(()),
         }
     }
 

@@ -6,6 +6,7 @@
 use skep_spec::insn::{Insn, class, mode};
 use skep_spec::profile::Feature;
 
+use crate::facts::Used;
 use crate::fault::{Fault, Rule};
 use crate::state::reg::{Flags, Kind, Reg};
 use crate::state::scalar::Scalar;
@@ -155,7 +156,7 @@ impl Verifier<'_> {
     pub(crate) fn load_through(&mut self, insn: Insn, atomic: bool) -> Rule {
         self.check_reg_arg(insn.src, Use::Read)?;
         self.check_reg_arg(insn.dst, Use::WriteNoMark)?;
-        let (kind, flags) = (self.reg(insn.src).kind, self.reg(insn.src).flags);
+        let used = Used::new(self.reg(insn.src), insn.off);
         self.check_mem_access(
             insn.src,
             i32::from(insn.off),
@@ -167,7 +168,7 @@ impl Verifier<'_> {
                 strict_once: atomic,
             },
         )?;
-        self.note_pointer(kind, flags, !atomic)?;
+        self.note_pointer(&used, !atomic)?;
         self.check_invariants(insn.dst, if atomic { "atomic_load" } else { "ldx" })
     }
 
@@ -202,7 +203,7 @@ impl Verifier<'_> {
     pub(crate) fn store_through(&mut self, insn: Insn, atomic: bool) -> Rule {
         self.check_reg_arg(insn.src, Use::Read)?;
         self.check_reg_arg(insn.dst, Use::Read)?;
-        let (kind, flags) = (self.reg(insn.dst).kind, self.reg(insn.dst).flags);
+        let used = Used::new(self.reg(insn.dst), insn.off);
         self.check_mem_access(
             insn.dst,
             i32::from(insn.off),
@@ -214,29 +215,27 @@ impl Verifier<'_> {
                 strict_once: atomic,
             },
         )?;
-        self.note_pointer(kind, flags, false)
+        self.note_pointer(&used, false)
     }
 
     /// `st`.
     pub fn step_store_imm(&mut self, insn: Insn) -> Rule {
         self.check_reg_arg(insn.dst, Use::Read)?;
-        let (kind, flags) = (self.reg(insn.dst).kind, self.reg(insn.dst).flags);
+        let used = Used::new(self.reg(insn.dst), insn.off);
         self.check_mem_access(
             insn.dst,
             i32::from(insn.off),
             Access::write(insn.width() as u32),
         )?;
-        self.note_pointer(kind, flags, false)
+        self.note_pointer(&used, false)
     }
 
     /// One instruction is rewritten for one kind of pointer: all paths must bring that kind. Where `mix` says so, trusted
     /// and untrusted pointers may meet; the load is then probed.
-    pub(crate) fn note_pointer(&mut self, kind: Kind, flags: Flags, mix: bool) -> Rule {
-        let at = self.insn_idx;
-        let Some(aux) = self.aux.get_mut(at) else {
-            return Ok(());
-        };
-        let now = (kind, flags);
+    pub(crate) fn note_pointer(&mut self, used: &Used, mix: bool) -> Rule {
+        self.note_way(used);
+        let aux = &mut self.aux[self.insn_idx];
+        let now = (used.kind, used.flags);
         if is_probed(now) {
             aux.probe = true;
         }

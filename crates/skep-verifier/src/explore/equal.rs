@@ -9,6 +9,7 @@ use crate::state::frame::Frame;
 use crate::state::held::{Held, HeldKind};
 use crate::state::reg::{Detail, Kind, LINKED_ADD, Reg};
 use crate::state::slot::{Slot, SlotByte};
+use crate::verifier::Subprog;
 
 /// How alike they must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +121,27 @@ pub fn covers(
         comparison.frame(old, frame, a, b)?;
     }
     Ok(())
+}
+
+/// Notes the functions in whose frames bytes may be read later that the covered state has not written, though the stored
+/// one has: a walk of the covered path would have met those reads.
+pub fn unwritten_where_read(old: &Checkpoint, current: &State, subprogs: &mut [Subprog]) {
+    let frames = old.state.frames.iter().zip(&current.frames);
+    for ((a, b), marks) in frames.zip(&old.marks) {
+        let Some(subprog) = subprogs.get_mut(b.subprog as usize) else {
+            continue;
+        };
+        if subprog.reads_unwritten || std::rc::Rc::ptr_eq(&a.stack, &b.stack) {
+            continue;
+        }
+        subprog.reads_unwritten = a.stack.iter().enumerate().any(|(index, slot)| {
+            let now = b.stack.get(index).unwrap_or(&Slot::EMPTY);
+            let missing = |(was, is): (&SlotByte, &SlotByte)| {
+                *was != SlotByte::Invalid && *is == SlotByte::Invalid
+            };
+            marks.alive_slots >> index & 1 != 0 && slot.bytes.iter().zip(&now.bytes).any(missing)
+        });
+    }
 }
 
 /// Whether the states look as if no progress was made between them.

@@ -245,7 +245,12 @@ impl Verifier<'_> {
         let explore = &mut self.explore;
         let checkpoint = &mut explore.checkpoints[index as usize];
         match equal::covers(checkpoint, &self.state, terms, &mut explore.ids, next) {
-            Ok(()) => true,
+            Ok(()) => {
+                if terms.uninit_stack {
+                    equal::unwritten_where_read(checkpoint, &self.state, &mut self.subprogs);
+                }
+                true
+            }
             Err(hint) => {
                 if hint.set && terms.exactness == Exactness::NotExact {
                     checkpoint.hint = hint;

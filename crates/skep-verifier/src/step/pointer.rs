@@ -141,6 +141,9 @@ impl Verifier<'_> {
         check_sane_offset(&new, ptr)?;
         new.num.sync();
         self.set_reg(dst, new);
+        if insn.is_register_form() {
+            self.note_index(off.num.umax);
+        }
         self.check_reachable(dst, &new)?;
         self.sanitize_pointer_after(insn, off, masking)
     }

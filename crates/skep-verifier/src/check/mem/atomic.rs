@@ -3,8 +3,9 @@
 use skep_spec::insn::{Insn, size};
 
 use super::{Access, EINVAL, denied};
+use crate::facts::Used;
 use crate::fault::{Fault, Rule};
-use crate::state::reg::{Flags, Kind, Reg};
+use crate::state::reg::{Kind, Reg};
 use crate::step::Use;
 use crate::verifier::Verifier;
 
@@ -92,7 +93,7 @@ impl Verifier<'_> {
         };
         // First without a register to load: that keeps a pointer in memory from being read as a number.
         self.check_mem_access(insn.dst, off, access)?;
-        let saved = self.reg(insn.dst).kind;
+        let used = Used::new(self.reg(insn.dst), insn.off);
         if fetched.is_some() {
             self.check_mem_access(
                 insn.dst,
@@ -103,8 +104,10 @@ impl Verifier<'_> {
                 },
             )?;
         }
-        if saved == Kind::Arena {
-            self.note_pointer(Kind::Arena, Flags::NONE, false)?;
+        if used.kind == Kind::Arena {
+            self.note_pointer(&used, false)?;
+        } else {
+            self.note_way(&used);
         }
         let write = Access {
             write: true,

@@ -28,6 +28,8 @@ impl Verifier<'_> {
                 .ok_or_else(|| invalid_ctx_access(off, access.size))?;
             self.ctx_value(value, off, access)?
         };
+        let end = (off as u32).saturating_add(access.size);
+        self.context_bytes = self.context_bytes.max(end);
         self.loaded(access, loaded);
         Ok(())
     }

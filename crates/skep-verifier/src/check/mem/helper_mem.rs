@@ -136,6 +136,7 @@ impl Verifier<'_> {
         if saved.is_zero() {
             return Ok(());
         }
+        self.typed_as_memory |= saved.kind == Kind::BtfId;
         self.without_null(regno, &saved);
         let checked = self
             .check_helper_mem_access(regno, size, false, true, None)

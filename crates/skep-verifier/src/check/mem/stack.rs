@@ -139,7 +139,9 @@ impl Verifier<'_> {
         self.stack_read(number, 1 << (index & 63));
         self.touch(index..=index);
         if !slot.is_spill() {
-            self.check_readable(&slot, off, size, false)?;
+            if self.check_readable(&slot, off, size, false)? {
+                self.note_unwritten(usize::from(number));
+            }
             if let Some(value) = access.value {
                 let zeros = self.zeros(pointer, i64::from(off), i64::from(off) + size as i64);
                 self.set_reg(value, if zeros { zero() } else { Reg::UNKNOWN });
@@ -193,7 +195,9 @@ impl Verifier<'_> {
             self.note_stack_access(number, index);
             return Ok(());
         }
-        self.check_readable(&slot, off, size, true)?;
+        if self.check_readable(&slot, off, size, true)? {
+            self.note_unwritten(usize::from(number));
+        }
         let of = |kind| {
             (0..size)
                 .filter(|&at| slot.bytes[byte_index(off + at as i32)] == kind)
@@ -210,13 +214,14 @@ impl Verifier<'_> {
         Ok(())
     }
 
-    /// Whether the bytes of one slot may be read as numbers.
-    fn check_readable(&self, slot: &Slot, off: i32, size: usize, spills: bool) -> Rule {
+    /// Whether the bytes of one slot may be read as numbers; says whether nothing has written some of them.
+    fn check_readable(&self, slot: &Slot, off: i32, size: usize, spills: bool) -> Rule<bool> {
+        let mut unwritten = false;
         for at in 0..size {
             match slot.bytes[byte_index(off + at as i32)] {
                 SlotByte::Misc | SlotByte::Zero => {}
                 SlotByte::Spill if spills => {}
-                SlotByte::Invalid if self.allow.uninit_stack => {}
+                SlotByte::Invalid if self.allow.uninit_stack => unwritten = true,
                 _ => {
                     return Err(denied(
                         "verifier-uninitialised-stack",
@@ -225,7 +230,7 @@ impl Verifier<'_> {
                 }
             }
         }
-        Ok(())
+        Ok(unwritten)
     }
 
     /// Whether all bytes from `from` to before `to` are known zeros.

@@ -72,13 +72,14 @@ impl Verifier<'_> {
             return Ok(());
         }
         let (ptr_leaks, uninit_stack) = (self.allow.ptr_leaks, self.allow.uninit_stack);
+        let mut unwritten = false;
         for at in min..end {
             let slot = self.state.frames[number].slot(at);
             let byte = slot.bytes[byte_index(at)];
             match byte {
                 SlotByte::Misc => continue,
                 SlotByte::Zero => {}
-                SlotByte::Invalid if uninit_stack => {}
+                SlotByte::Invalid if uninit_stack => unwritten = true,
                 _ if slot.is_spill() && (slot.reg.kind == Kind::Scalar || ptr_leaks) => {
                     if write {
                         let stack = self
@@ -115,6 +116,9 @@ impl Verifier<'_> {
                     .stack_mut(slot_index(at) + 1);
                 stack[slot_index(at)].bytes[byte_index(at)] = SlotByte::Misc;
             }
+        }
+        if unwritten {
+            self.note_unwritten(number);
         }
         if min < end && min < 0 {
             self.stack_read(number as u8, slots_mask(min, end - 1));
