@@ -144,6 +144,7 @@ fn word(value: CtxValue) -> String {
         CtxValue::SockCommon { or_null: true } => "sock_common_or_null(".into(),
         CtxValue::FlowKeys => "flow_keys(".into(),
         CtxValue::TpBuffer => "tp_buffer(".into(),
+        CtxValue::Memory { .. } => "mem(".into(),
         CtxValue::Btf { of, .. } => format!("trusted_ptr_{of}("),
     }
 }

@@ -87,6 +87,15 @@ pub enum FieldValue {
     PacketMeta,
     /// The address of a structure of that name, or null.
     Pointer(&'static str),
+    /// The address of plain memory.
+    Memory {
+        /// Bytes.
+        size: u32,
+        /// Whether programs may write it.
+        writable: bool,
+        /// Whether it may be null.
+        or_null: bool,
+    },
 }
 
 /// What an access of the uapi structure is in native memory.

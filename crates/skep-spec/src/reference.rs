@@ -190,6 +190,7 @@ pub fn contexts() -> String {
                 FieldValue::PacketEnd => "packet's end".to_owned(),
                 FieldValue::PacketMeta => "metadata's start".to_owned(),
                 FieldValue::Pointer(of) => format!("`{of} *`"),
+                FieldValue::Memory { size, .. } => format!("{size} bytes"),
             };
             let access = |access: Access| match access {
                 Access::Denied => "-",

@@ -9,10 +9,14 @@
 use std::sync::Arc;
 
 use skep_btf::{Btf, TypeId};
+use skep_spec::context::{self, ContextLayout};
+use skep_spec::helper::{self, Helper};
 use skep_spec::insn::Insn;
 use skep_spec::map::MapType;
 use skep_spec::profile::Profile;
 use skep_spec::program::{AttachType, ProgramType};
+
+use crate::host::Host;
 
 /// A map, by its place in [`Input::maps`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -131,6 +135,8 @@ pub struct Input {
     pub program_type: ProgramType,
     pub attach_type: Option<AttachType>,
     pub target: Option<AttachTarget>,
+    /// Where the program runs, if not in a kernel; `program_type` is XDP then, and its rules hold where the host has none.
+    pub host: Option<Arc<Host>>,
     pub license: String,
     pub maps: Vec<MapInfo>,
     /// The kernel's BTF first, then modules'. Empty where unknown.
@@ -161,6 +167,7 @@ impl Input {
             program_type,
             attach_type: None,
             target: None,
+            host: None,
             license: "GPL".into(),
             maps: Vec::new(),
             btfs: Vec::new(),
@@ -174,6 +181,36 @@ impl Input {
             kern_version: 0,
             cpus: 1,
         }
+    }
+
+    /// A privileged program for that host, without maps and types.
+    pub fn for_host(host: Arc<Host>, insns: Vec<Insn>) -> Input {
+        Input {
+            host: Some(host),
+            ..Input::new(ProgramType::Xdp, insns)
+        }
+    }
+
+    /// What r1 points to.
+    pub fn context(&self) -> &'static ContextLayout {
+        match &self.host {
+            Some(host) => host.context,
+            None => context::for_program(self.program_type, self.attach_type),
+        }
+    }
+
+    /// What programs of this sort are called in messages.
+    pub fn hook_name(&self) -> &str {
+        match &self.host {
+            Some(host) => &host.name,
+            None => self.program_type.name(),
+        }
+    }
+
+    /// The helper of that number, whether the program may call it or not.
+    pub fn helper(&self, id: u32) -> Option<&Helper> {
+        let own = self.host.as_ref().and_then(|host| host.helper(id));
+        own.or_else(|| helper::by_id(id))
     }
 
     /// The BTF of that index.

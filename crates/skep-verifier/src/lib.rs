@@ -11,6 +11,7 @@ pub mod explain;
 pub mod explore;
 pub mod facts;
 pub mod fault;
+pub mod host;
 pub mod input;
 pub mod log;
 pub mod platform;
@@ -24,6 +25,7 @@ pub mod verified;
 pub mod verifier;
 
 pub use fault::Fault;
+pub use host::Host;
 pub use input::Input;
 pub use verified::{Rejection, Stats, Verified};
 

@@ -11,14 +11,15 @@ use skep_spec::profile::Profile;
 use skep_spec::program::{AttachType, ProgramType};
 
 use crate::fault::Rule;
+use crate::host::Host;
 use crate::input::{AttachTarget, BtfIdx, Caps, Input};
 
 mod allow;
 mod context;
 mod exit;
 
-pub use allow::{HelperSet, helper_allowed};
-pub use context::{CtxValue, ctx_access};
+pub use allow::{HelperSet, helper_allowed, host_helper};
+pub use context::{CtxValue, ctx_access, host_ctx_access};
 pub use exit::{ExitRange, exit_range};
 
 /// Where a program will run and what it may do there.
@@ -173,6 +174,8 @@ pub struct Platform<'i> {
     pub profile: &'i Profile,
     /// Where the program goes.
     pub place: Place<'i>,
+    /// Where the program runs, if not in a kernel.
+    pub host: Option<&'i Host>,
     /// Helpers that were asked for and are allowed.
     allowed: std::cell::Cell<HelperSet>,
 }
@@ -184,12 +187,16 @@ impl<'i> Platform<'i> {
         Platform {
             profile: &input.profile,
             place,
+            host: input.host.as_deref(),
             allowed: std::cell::Cell::new(HelperSet::EMPTY),
         }
     }
 
     /// The helper of that number if the program may call it; else what the kernel says.
-    pub fn helper(&self, id: u32) -> Rule<&'static Helper> {
+    pub fn helper(&self, id: u32) -> Rule<&'i Helper> {
+        if let Some(host) = self.host {
+            return host_helper(host, id);
+        }
         let known = self.allowed.get();
         if let Some(helper) = skep_spec::helper::by_id(id).filter(|_| known.contains(id)) {
             return Ok(helper);
@@ -201,12 +208,18 @@ impl<'i> Platform<'i> {
 
     /// What a load from the context gives, or that a store is allowed; see [`ctx_access`].
     pub fn ctx(&self, off: i64, size: u32, write: bool) -> Option<CtxValue> {
-        ctx_access(self.profile, &self.place, off, size, write)
+        match self.host {
+            Some(host) => host_ctx_access(host, off, size, write),
+            None => ctx_access(self.profile, &self.place, off, size, write),
+        }
     }
 
     /// What the exit code must be.
     pub fn exit(&self) -> ExitRange {
-        exit_range(self.profile, &self.place)
+        match self.host {
+            Some(host) => host.result,
+            None => exit_range(self.profile, &self.place),
+        }
     }
 }
 

@@ -5,7 +5,6 @@
 
 use skep_btf::ty::Linkage;
 use skep_btf::{Ty, TypeId};
-use skep_spec::helper;
 use skep_spec::insn::{Insn, class, jmp, pseudo};
 use skep_spec::map::MapType;
 use skep_spec::profile::Feature;
@@ -94,7 +93,7 @@ impl Verifier<'_> {
             check_value_offset(info, insn, second).map_err(|fault| fault.at(at))
         })?;
         let kfuncs = &self.kfuncs;
-        let mut effects = |_: usize, insn: Insn| call_effects(kfuncs, insn);
+        let mut effects = |_: usize, insn: Insn| call_effects(input, kfuncs, insn);
         let back_edges = match self.allow.bpf {
             false => BackEdges::Refused,
             true if input.profile.has(Feature::AnyBackEdge) => BackEdges::Allowed,
@@ -368,10 +367,10 @@ fn fast_call(input: &Input, insn: Insn) -> Option<FastCall> {
 }
 
 /// What the walk over edges needs to know of a call.
-fn call_effects(kfuncs: &Kfuncs<'_>, insn: Insn) -> CallEffects {
+fn call_effects(input: &Input, kfuncs: &Kfuncs<'_>, insn: Insn) -> CallEffects {
     if insn.is_helper_call() {
         let effects = CallEffects::default().with_helper_callbacks(insn.imm);
-        return match helper::by_id(insn.imm as u32) {
+        return match input.helper(insn.imm as u32) {
             Some(helper) => CallEffects {
                 might_sleep: helper.might_sleep(),
                 changes_pkt_data: helper.moves_packet(),

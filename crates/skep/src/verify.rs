@@ -180,6 +180,7 @@ impl Prepared {
             program_type,
             attach_type,
             target,
+            host: None,
             license: code.license.clone().unwrap_or_default(),
             maps: maps::infos(object, &self.kernel, with_types),
             btfs: self.kernel.btfs.clone(),

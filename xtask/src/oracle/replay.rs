@@ -118,6 +118,7 @@ fn build(dump: &Value, row: &Row, kernel: &TargetKernel) -> Result<Input, String
         attach_type: AttachType::by_number(number(dump, "expected_attach_type"))
             .filter(|attach| attach.number() != 0),
         target: target(dump, types),
+        host: None,
         license: dump["license"].as_str().unwrap_or_default().to_owned(),
         maps,
         btfs: kernel.btfs.clone(),

@@ -9,9 +9,9 @@ use crate::record::RecordField;
 
 /// What the arguments of one call turned out to be.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct CallMeta {
+pub struct CallMeta<'i> {
     /// The helper that is called; `None` for a kfunc or a function of the program.
-    pub helper: Option<&'static Helper>,
+    pub helper: Option<&'i Helper>,
     /// The map argument, and which of the inner maps of one outer map it is.
     pub map: Option<(MapId, u32)>,
     /// The memory argument under way need not be initialised: the callee fills it.
@@ -41,9 +41,9 @@ pub struct CallMeta {
     pub const_map_key: Option<u64>,
 }
 
-impl CallMeta {
+impl<'i> CallMeta<'i> {
     /// Of a call of that helper.
-    pub fn of_helper(helper: &'static Helper) -> CallMeta {
+    pub fn of_helper(helper: &'i Helper) -> CallMeta<'i> {
         CallMeta {
             helper: Some(helper),
             pkt_access: helper.flags & Helper::PACKET_ACCESS != 0,

@@ -5,6 +5,7 @@ use skep_spec::profile::Profile;
 
 use super::Place;
 use crate::fault::{Fault, Rule};
+use crate::host::Host;
 
 const EINVAL: i32 = 22;
 
@@ -25,6 +26,12 @@ impl HelperSet {
         self
     }
 
+    /// These.
+    #[must_use]
+    pub fn of(ids: &[u32]) -> HelperSet {
+        ids.iter().fold(HelperSet::EMPTY, |set, id| set.with(*id))
+    }
+
     /// Whether the helper of that number is one of them.
     pub fn contains(&self, id: u32) -> bool {
         self.0
@@ -36,6 +43,19 @@ impl HelperSet {
 /// The helper of that number if it may be called there; else what the kernel says.
 pub fn helper_allowed(profile: &Profile, place: &Place<'_>, id: u32) -> Rule<&'static Helper> {
     refusal(profile, place, id).map_err(|why| why.fault(profile, id))
+}
+
+/// The helper of that number if the host has it; else the words in which a kernel says no.
+pub fn host_helper(host: &Host, id: u32) -> Rule<&Helper> {
+    if let Some(own) = host.helper(id) {
+        return Ok(own);
+    }
+    let refusal = match helper::by_id(id) {
+        Some(helper) if host.linux_helpers.contains(id) => return Ok(helper),
+        Some(_) => Refusal::NotHere,
+        None => Refusal::Unknown,
+    };
+    Err(refusal.fault(&Profile::V6_18, id))
 }
 
 /// Why a helper may not be called.

@@ -5,6 +5,7 @@ use skep_spec::profile::Profile;
 use skep_spec::program::{AttachType, ProgramType as P};
 
 use super::Place;
+use crate::host::Host;
 
 /// What a load from the context leaves in the register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +39,42 @@ pub enum CtxValue {
         /// Whether it may be null.
         or_null: bool,
     },
+    /// Plain memory.
+    Memory {
+        /// Bytes.
+        size: u32,
+        /// Whether it may be written.
+        writable: bool,
+        /// Whether it may be null.
+        or_null: bool,
+    },
+}
+
+/// The same as [`ctx_access`] for the context of a host.
+pub fn host_ctx_access(host: &Host, off: i64, size: u32, write: bool) -> Option<CtxValue> {
+    host.context.resolve(off, size, write).ok()?;
+    let (_, field) = host.context.field_at(u32::try_from(off).ok()?)?;
+    value_of(field.value)
+}
+
+/// What a field gives that means the same to every kind of program; nothing for the others.
+const fn value_of(value: FieldValue) -> Option<CtxValue> {
+    Some(match value {
+        FieldValue::Scalar => CtxValue::Scalar,
+        FieldValue::PacketStart => CtxValue::Packet,
+        FieldValue::PacketEnd => CtxValue::PacketEnd,
+        FieldValue::PacketMeta => CtxValue::PacketMeta,
+        FieldValue::Memory {
+            size,
+            writable,
+            or_null,
+        } => CtxValue::Memory {
+            size,
+            writable,
+            or_null,
+        },
+        FieldValue::Pointer(_) => return None,
+    })
 }
 
 /// What a load of `size` bytes at `off` gives, or that a store there is allowed; `None` where the kernel says
@@ -88,16 +125,13 @@ pub fn ctx_access(
     }
     let (_, field) = layout.field_at(u32::try_from(off).ok()?)?;
     Some(match field.value {
-        FieldValue::Scalar => CtxValue::Scalar,
-        FieldValue::PacketStart => CtxValue::Packet,
-        FieldValue::PacketEnd => CtxValue::PacketEnd,
-        FieldValue::PacketMeta => CtxValue::PacketMeta,
         FieldValue::Pointer("bpf_flow_keys") => CtxValue::FlowKeys,
         FieldValue::Pointer("bpf_sock") if field.name == "migrating_sk" => {
             CtxValue::SockCommon { or_null: true }
         }
         FieldValue::Pointer("bpf_sock") => socket(place.program),
         FieldValue::Pointer(of) => CtxValue::Btf { of, or_null: false },
+        value => return value_of(value),
     })
 }
 

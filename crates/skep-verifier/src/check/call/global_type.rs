@@ -180,7 +180,7 @@ impl Verifier<'_> {
         let invalid = || refuse(EINVAL, format!("arg#{at} has invalid combination of tags"));
         if let Ty::Ptr { target } = ty {
             let program = self.platform.place.program;
-            if tags.ctx || is_context(btf, target, program) {
+            if tags.ctx || self.is_own_context(btf, target, program) {
                 if !(Tags { ctx: false, ..tags }).none() {
                     return invalid();
                 }
@@ -339,6 +339,16 @@ impl Verifier<'_> {
         }
     }
 
+    /// Whether that is the structure that this program's context is declared as.
+    fn is_own_context(&self, btf: &Btf, target: TypeId, program: ProgramType) -> bool {
+        match self.platform.host {
+            Some(host) => {
+                matches!(btf.resolved(target), Ok((id, Ty::Struct(_))) if btf.name(id) == host.context.name)
+            }
+            None => is_context(btf, target, program),
+        }
+    }
+
     /// An argument tagged `__arg_ctx`: whether its type is one that this kind of program takes for its context.
     fn check_context_type(&self, btf: &Btf, target: TypeId, at: usize) -> Rule {
         let program = self.platform.place.program;
@@ -361,6 +371,9 @@ impl Verifier<'_> {
         let is_struct = ty.composite().is_some();
         let is_u64 = matches!(ty, Ty::Int(int) if int.size == 8);
         let fits = match program {
+            _ if self.platform.host.is_some() => {
+                is_struct && self.is_own_context(btf, target, program)
+            }
             ProgramType::Kprobe | ProgramType::PerfEvent => is_struct && name == "pt_regs",
             ProgramType::RawTracepoint | ProgramType::RawTracepointWritable => is_u64,
             ProgramType::Tracing => match attach {

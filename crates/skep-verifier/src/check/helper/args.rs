@@ -60,7 +60,10 @@ impl Verifier<'_> {
             self.resolve_map_value(&mut arg, meta)?;
         }
         let null = reg.is_zero() && arg.is(ArgType::OR_NULL);
-        if !null {
+        let context_bytes = reg.kind == Kind::Ctx
+            && self.platform.host.is_some()
+            && matches!(arg.kind, ArgKind::Mem | ArgKind::FixedMem);
+        if !null && !context_bytes {
             self.check_reg_type(regno, &arg, None, meta)?;
             self.check_func_arg_reg_off(&reg, regno, Some(&arg))?;
         }

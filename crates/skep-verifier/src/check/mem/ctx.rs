@@ -1,6 +1,7 @@
 //! The context: which of its fields a program reads and writes, and what a load of one gives.
 
 use skep_btf::Kind as BtfKind;
+use skep_spec::context::{Access as FieldAccess, FieldValue};
 use skep_spec::program::ProgramType as P;
 
 use super::{Access, denied};
@@ -41,20 +42,56 @@ impl Verifier<'_> {
 
     /// Whether accesses of the context are converted, so that its memory is no plain memory.
     pub(crate) fn converts_ctx(&self) -> bool {
-        !matches!(
-            self.program_kind(),
-            P::Syscall
-                | P::Tracing
-                | P::Lsm
-                | P::StructOps
-                | P::Kprobe
-                | P::Tracepoint
-                | P::RawTracepoint
-                | P::RawTracepointWritable
-                | P::Netfilter
-                | P::LircMode2
-                | P::Ext
-        )
+        self.platform.host.is_some()
+            || !matches!(
+                self.program_kind(),
+                P::Syscall
+                    | P::Tracing
+                    | P::Lsm
+                    | P::StructOps
+                    | P::Kprobe
+                    | P::Tracepoint
+                    | P::RawTracepoint
+                    | P::RawTracepointWritable
+                    | P::Netfilter
+                    | P::LircMode2
+                    | P::Ext
+            )
+    }
+
+    /// Bytes of a host's context that a helper takes as memory: they lie within one field, all parts of which may be
+    /// accessed so.
+    pub(super) fn check_context_bytes(
+        &self,
+        regno: u8,
+        reg: &Reg,
+        size: u32,
+        write: bool,
+        zero_size_allowed: bool,
+    ) -> Rule {
+        self.check_pointer_offset(reg, regno, true)?;
+        if size == 0 && zero_size_allowed {
+            return Ok(());
+        }
+        let field = self.platform.host.and_then(|host| {
+            let (_, field) = host.context.field_at(u32::try_from(reg.off).ok()?)?;
+            Some(field)
+        });
+        let fits = field.is_some_and(|field| {
+            let access = if write { field.write } else { field.read };
+            let end = i64::from(reg.off) + i64::from(size);
+            access == FieldAccess::Narrow
+                && field.value == FieldValue::Scalar
+                && end <= i64::from(field.offset) + i64::from(field.size)
+        });
+        if fits {
+            return Ok(());
+        }
+        let size = i32::try_from(size).unwrap_or(i32::MAX);
+        Err(denied(
+            "verifier-context-access",
+            format!("invalid bpf_context access off={} size={size}", reg.off),
+        ))
     }
 
     fn ctx_argument(&mut self, off: i32, access: &Access) -> Rule<Reg> {
@@ -111,6 +148,15 @@ impl Verifier<'_> {
             CtxValue::PacketEnd => Reg::pointer(Kind::PacketEnd, Flags::NONE),
             CtxValue::Socket { or_null: null } => Reg::pointer(Kind::Socket, or_null(null)),
             CtxValue::SockCommon { or_null: null } => Reg::pointer(Kind::SockCommon, or_null(null)),
+            CtxValue::Memory {
+                size,
+                writable,
+                or_null: null,
+            } => {
+                let flags = if writable { Flags::NONE } else { Flags::RDONLY };
+                Reg::pointer(Kind::Mem, flags.with(or_null(null)))
+                    .to(Detail::Mem { size, dynptr_id: 0 })
+            }
             CtxValue::FlowKeys => Reg::pointer(Kind::FlowKeys, Flags::NONE),
             CtxValue::Btf { of, or_null: null } => {
                 let id = self

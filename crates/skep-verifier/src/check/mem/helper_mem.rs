@@ -27,6 +27,10 @@ impl Verifier<'_> {
         let size = i32::try_from(size).unwrap_or(i32::MAX);
         match reg.kind {
             Kind::Packet | Kind::PacketMeta => {
+                let fills = write || meta.is_some_and(|meta| meta.raw_mode);
+                if fills && self.platform.host.is_some_and(|host| !host.data_writable) {
+                    return Err(cannot_write(regno, &reg));
+                }
                 self.check_packet_range(regno, &reg, off, size, zero_size_allowed)
             }
             Kind::MapKey => {
@@ -57,6 +61,10 @@ impl Verifier<'_> {
             }
             Kind::BtfId if !reg.maybe_null() => {
                 self.access_btf(regno, &reg, off, &Access::read(bytes))
+            }
+            Kind::Ctx if self.platform.host.is_some() => {
+                let fills = write || meta.is_some_and(|meta| meta.raw_mode);
+                self.check_context_bytes(regno, &reg, bytes, fills, zero_size_allowed)
             }
             Kind::Ctx if !self.converts_ctx() => {
                 if size == 0 {

@@ -11,6 +11,9 @@ use crate::verifier::Verifier;
 impl Verifier<'_> {
     /// Whether the program may access packet bytes directly.
     pub fn may_access_packet(&self, write: bool) -> bool {
+        if let Some(host) = self.platform.host {
+            return !write || host.data_writable;
+        }
         match self.program_kind() {
             P::LwtIn
             | P::LwtOut

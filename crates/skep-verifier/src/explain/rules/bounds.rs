@@ -1,6 +1,5 @@
 //! An offset or a size that may be too large or negative: where the number came from and where its bound was lost.
 
-use skep_spec::helper;
 use skep_spec::insn::{Insn, alu, class, jmp};
 
 use crate::explain::edit::Edit;
@@ -145,7 +144,7 @@ fn size(case: &Case<'_>, found: &mut Findings) {
         .input
         .insns
         .get(case.insn)
-        .and_then(|insn| helper::by_id(insn.imm as u32))
+        .and_then(|insn| case.input.helper(insn.imm as u32))
         .map_or("the call", |helper| helper.name);
     found.here = format!("r{number} is the size for {name}, {}", range(&reg));
     found.edits.push(limit(case, case.insn, number, max));
@@ -250,8 +249,10 @@ fn told(case: &Case<'_>, event: &Event) -> Option<String> {
         .and_then(|point| holding(&point.state, event.holder))?;
     Some(match event.what {
         What::Returned { helper } => {
-            let name =
-                helper::by_id(helper as u32).map_or("a kernel function", |helper| helper.name);
+            let name = case
+                .input
+                .helper(helper as u32)
+                .map_or("a kernel function", |helper| helper.name);
             format!("the number is the result of {name}, {}", range(&after))
         }
         What::Loaded { from, bytes, .. } => {

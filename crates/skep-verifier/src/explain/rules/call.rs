@@ -9,10 +9,10 @@ use crate::explain::edit::{Edit, MapChange};
 use crate::explain::{Case, Findings};
 use crate::state::reg::Kind;
 
-fn called(case: &Case<'_>) -> Option<&'static helper::Helper> {
+fn called<'c>(case: &Case<'c>) -> Option<&'c helper::Helper> {
     let insn = case.input.insns.get(case.insn)?;
     insn.is_helper_call()
-        .then(|| helper::by_id(insn.imm as u32))
+        .then(|| case.input.helper(insn.imm as u32))
         .flatten()
 }
 
@@ -35,6 +35,13 @@ pub fn helper(case: &Case<'_>) -> Findings {
         return found;
     };
     let hook = case.input.program_type.name();
+    if case.input.host.is_some() {
+        let hook = case.input.hook_name();
+        found.here = format!("{hook} programs may not call {}", helper.name);
+        found.help =
+            Some("its host decides which helpers there are; ask it to offer this one".into());
+        return found;
+    }
     found
         .notes
         .push(format!("{} came with Linux {}", helper.name, helper.since));

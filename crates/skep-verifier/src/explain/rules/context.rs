@@ -1,6 +1,6 @@
 //! An access of the context that this kind of program may not make.
 
-use skep_spec::context::{self, Access};
+use skep_spec::context::Access;
 use skep_spec::insn::{Insn, alu, class, size};
 
 use crate::explain::edit::Edit;
@@ -11,12 +11,12 @@ use crate::explain::{Case, Findings};
 pub fn field(case: &Case<'_>) -> Findings {
     let mut found = Findings::default();
     let insn = case.input.insns.get(case.insn).copied().unwrap_or_default();
-    let layout = context::for_program(case.input.program_type, case.input.attach_type);
+    let layout = case.input.context();
     let write = insn.code & class::MASK != class::LDX;
     let base = if write { insn.dst } else { insn.src };
     let off = i64::from(insn.off) + case.reg(base).map_or(0, |reg| i64::from(reg.off));
     let bytes = insn.width() as u32;
-    let hook = case.input.program_type.name();
+    let hook = case.input.hook_name();
     let verb = if write { "written" } else { "read" };
     match u32::try_from(off).ok().and_then(|off| layout.field_at(off)) {
         Some((_, field)) => {

@@ -1,6 +1,5 @@
 //! A pointer that may be NULL: which call returned it, and the check that is missing.
 
-use skep_spec::helper;
 use skep_spec::insn::{Insn, jmp};
 
 use crate::explain::edit::Edit;
@@ -17,7 +16,9 @@ pub fn rule(case: &Case<'_>) -> Findings {
     for event in case.history(number) {
         match event.what {
             What::Returned { helper } => {
-                let name = helper::by_id(helper as u32)
+                let name = case
+                    .input
+                    .helper(helper as u32)
                     .map_or("the kernel function", |helper| helper.name);
                 origin = Some(name);
                 found.because.push((

@@ -1,6 +1,6 @@
 //! Bytes of a packet that no comparison with its end has shown to be there.
 
-use skep_spec::context::{self, FieldValue};
+use skep_spec::context::FieldValue;
 use skep_spec::insn::{Insn, alu, class, jmp, size};
 
 use crate::explain::edit::Edit;
@@ -178,7 +178,7 @@ fn check(case: &Case<'_>, state: &State, number: u8, bytes: i64) -> Option<Vec<I
         None => {
             let ctx = (0..10_u8).find(|&ctx| regs[usize::from(ctx)].kind == Kind::Ctx)?;
             let end = free.next()?;
-            let layout = context::for_program(case.input.program_type, case.input.attach_type);
+            let layout = case.input.context();
             let field = layout
                 .fields
                 .iter()

@@ -22,7 +22,9 @@ pub fn rule(case: &Case<'_>) -> Findings {
     for held in &state.held.resources {
         let insn = case.input.insns.get(held.insn).copied().unwrap_or_default();
         let name = if insn.is_helper_call() {
-            helper::by_id(insn.imm as u32).map_or("a helper", |helper| helper.name)
+            case.input
+                .helper(insn.imm as u32)
+                .map_or("a helper", |helper| helper.name)
         } else {
             "a kernel function"
         };

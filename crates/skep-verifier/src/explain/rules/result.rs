@@ -11,7 +11,7 @@ pub fn rule(case: &Case<'_>) -> Findings {
     let mut found = Findings::default();
     let hook = match case.input.attach_type {
         Some(attach) => attach.name(),
-        None => case.input.program_type.name(),
+        None => case.input.hook_name(),
     };
     found.here = format!("returned to {hook}");
     for event in case.history(0) {

@@ -1,6 +1,5 @@
 //! A number used as an address: where the number came from, and where a pointer stopped being one.
 
-use skep_spec::helper;
 use skep_spec::insn::{Insn, alu, class, size};
 
 use crate::explain::edit::Edit;
@@ -33,8 +32,10 @@ pub fn rule(case: &Case<'_>) -> Findings {
                 _ => "the number is read from memory".into(),
             },
             What::Returned { helper } => {
-                let name =
-                    helper::by_id(helper as u32).map_or("a kernel function", |helper| helper.name);
+                let name = case
+                    .input
+                    .helper(helper as u32)
+                    .map_or("a kernel function", |helper| helper.name);
                 format!("the number is the result of {name}")
             }
             What::Computed { code, .. } if code & class::MASK == class::ALU => {
