@@ -51,6 +51,29 @@ impl<'i> CallMeta<'i> {
         }
     }
 
+    /// Whether the callee fills the memory that it is given to fill whether it fails or not.
+    pub fn fills_always(&self) -> bool {
+        const FILLS: &[&str] = &[
+            "bpf_copy_from_user",
+            "bpf_copy_from_user_task",
+            "bpf_get_current_comm",
+            "bpf_get_ns_current_pid_tgid",
+            "bpf_get_stack",
+            "bpf_get_task_stack",
+            "bpf_probe_read",
+            "bpf_probe_read_kernel",
+            "bpf_probe_read_kernel_str",
+            "bpf_probe_read_str",
+            "bpf_probe_read_user",
+            "bpf_probe_read_user_str",
+            "bpf_skb_get_tunnel_key",
+            "bpf_skb_get_tunnel_opt",
+            "bpf_skb_load_bytes",
+            "bpf_skb_load_bytes_relative",
+        ];
+        FILLS.binary_search(&self.func_name()).is_ok()
+    }
+
     /// The helper's number; 0 where none is called.
     pub fn func_id(&self) -> u32 {
         self.helper.map_or(0, |helper| helper.id)

@@ -276,6 +276,19 @@ fn a_stack_is_cleared_only_where_unwritten_bytes_may_be_read() {
 }
 
 #[test]
+fn what_a_call_fills_is_written_unless_it_may_fail_before() {
+    let call = |id: u32, args: &str| {
+        reads_unwritten(asm(&format!(
+            "r6 = r1\nr2 = r10\nr2 += -8\n{args}\ncall {id}\nr0 = *(u64 *)(r10 - 8)\nr0 = 0\nexit"
+        )))
+    };
+    // bpf_probe_read_kernel(to, 8, 0), bpf_xdp_load_bytes(ctx, 0, to, 8)
+    assert!(!call(113, "r1 = r2\nr2 = 8\nr3 = 0"));
+    assert!(call(189, "r3 = r2\nr2 = 0\nr4 = 8"));
+    assert!(!call(189, "*(u64 *)(r10 - 8) = 1\nr3 = r2\nr2 = 0\nr4 = 8"));
+}
+
+#[test]
 fn the_function_whose_stack_it_is_is_meant() {
     let code = asm("r1 = r10
          r1 += -8

@@ -196,6 +196,22 @@ impl<'p> Call<'_, 'p> {
         })
     }
 
+    /// Memory at an address that no verifier has looked at, such as one that a program only computed: `None` if it is not
+    /// the program's.
+    pub fn peek(&self, addr: u64, len: u64) -> Option<&[u8]> {
+        match self.machine.find(self.program, addr, len.max(1), false) {
+            // SAFETY: `find` said that `len` bytes may be read there; they stay as long as no helper moves them, which takes
+            // `&mut self`.
+            Ok(Found::Bytes(_)) => Some(unsafe {
+                std::slice::from_raw_parts(
+                    std::ptr::with_exposed_provenance(addr as usize),
+                    len as usize,
+                )
+            }),
+            _ => None,
+        }
+    }
+
     /// Program memory that a helper fills.
     pub fn write(&mut self, addr: u64, len: u64) -> Result<&mut [u8], Trap> {
         if len == 0 {

@@ -224,12 +224,12 @@ fn peek(call: &Call<'_, '_>, addr: u64, out: &mut [u8], user: bool) -> bool {
     if user {
         return call.env().read_user(addr, out).is_ok();
     }
-    match call.read(addr, out.len() as u64) {
-        Ok(bytes) => {
+    match call.peek(addr, out.len() as u64) {
+        Some(bytes) => {
             out.copy_from_slice(bytes);
             true
         }
-        Err(_) => call.env().read_kernel(addr, out).is_ok(),
+        None => call.env().read_kernel(addr, out).is_ok(),
     }
 }
 

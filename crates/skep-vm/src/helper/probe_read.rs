@@ -50,7 +50,7 @@ fn fetch_kernel(call: &Call<'_, '_>, addr: u64, out: &mut [u8]) -> Result<(), Er
         return env.read_kernel(addr, out);
     }
     if addr >= PAGE
-        && let Ok(bytes) = call.read(addr, out.len() as u64)
+        && let Some(bytes) = call.peek(addr, out.len() as u64)
     {
         out.copy_from_slice(bytes);
         return Ok(());

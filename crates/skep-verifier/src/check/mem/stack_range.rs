@@ -69,6 +69,11 @@ impl Verifier<'_> {
             }
             meta.regno = regno;
             meta.access_size = size as u32;
+            // A call that fails may leave them as they were.
+            let unwritten = |at: i32| frame.slot(at).bytes[byte_index(at)] == SlotByte::Invalid;
+            if !meta.fills_always() && (min..end).any(unwritten) {
+                self.note_unwritten(number);
+            }
             return Ok(());
         }
         let (ptr_leaks, uninit_stack) = (self.allow.ptr_leaks, self.allow.uninit_stack);
