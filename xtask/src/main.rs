@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 mod bench;
 mod codegen;
+mod foreign;
 mod fuzz;
 mod oracle;
 mod setup;
@@ -14,6 +15,7 @@ mod tidy;
 const USAGE: &str = "usage: cargo xtask COMMAND
 
   test [--no-setup]     installs what the tests need, then runs all of them, the lints and tidy
+       [--arm64]        only builds the tests of compiled code for arm64 and runs them in qemu's user mode
   tidy                  checks the house rules of ARCHITECTURE.md
   codegen [--check]     writes (or checks) the generated reference pages under docs/reference
   bench [NAME...]       measures beside the peers that are installed and prints ratios

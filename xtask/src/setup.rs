@@ -3,7 +3,7 @@
 //! Invariant: nothing here is needed to build or use skep; a tool that cannot be had makes the tests that need it skip,
 //! and say so.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// A file whose presence tells that a Debian package is there.
@@ -23,10 +23,43 @@ const NEEDS: &[(&str, &[&str])] = &[
     ("tcpdump", &["/usr/bin/tcpdump"]),
 ];
 
+/// The same for running arm64's code on another machine.
+const NEEDS_FOREIGN: &[(&str, &[&str])] = &[
+    (
+        "qemu-user",
+        &["/usr/bin/qemu-aarch64", "/usr/bin/qemu-aarch64-static"],
+    ),
+    ("gcc-aarch64-linux-gnu", &["/usr/bin/aarch64-linux-gnu-gcc"]),
+    (
+        "libc6-dev-arm64-cross",
+        &["/usr/aarch64-linux-gnu/lib/libc.so"],
+    ),
+];
+
+/// What this machine needs.
+fn needs() -> impl Iterator<Item = &'static (&'static str, &'static [&'static str])> {
+    let foreign = if cfg!(target_arch = "aarch64") {
+        &[]
+    } else {
+        NEEDS_FOREIGN
+    };
+    NEEDS.iter().chain(foreign)
+}
+
 /// Packages whose file is absent.
 pub fn missing() -> Vec<&'static str> {
-    NEEDS
-        .iter()
+    absent(needs())
+}
+
+/// Those among them that running arm64's code takes.
+pub fn missing_for_arm64() -> Vec<&'static str> {
+    absent(NEEDS_FOREIGN.iter())
+}
+
+fn absent<'n>(
+    needs: impl Iterator<Item = &'n (&'static str, &'static [&'static str])>,
+) -> Vec<&'static str> {
+    needs
         .filter(|(_, files)| !files.iter().any(|file| Path::new(file).exists()))
         .map(|(package, _)| *package)
         .collect()
@@ -57,4 +90,33 @@ pub fn run() {
             );
         }
     }
+}
+
+/// Makes sure that the compiler has a target's standard library; an error says why it has not.
+pub fn rust_target(target: &str) -> Result<(), String> {
+    if has_target(target) {
+        return Ok(());
+    }
+    println!("set-up: rustup target add {target}");
+    let status = Command::new("rustup")
+        .args(["target", "add", target])
+        .stdin(Stdio::null())
+        .status()
+        .map_err(|error| format!("rustup could not be started: {error}"))?;
+    if status.success() && has_target(target) {
+        Ok(())
+    } else {
+        Err(format!("`rustup target add {target}` failed"))
+    }
+}
+
+fn has_target(target: &str) -> bool {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = Command::new(rustc)
+        .args(["--print", "target-libdir", "--target", target])
+        .output();
+    output.is_ok_and(|output| {
+        let folder = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+        output.status.success() && folder.exists()
+    })
 }

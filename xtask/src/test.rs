@@ -4,9 +4,9 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::{oracle, setup, tidy};
+use crate::{foreign, oracle, setup, tidy};
 
-/// Runs all of it; stops at the first step that fails.
+/// Runs all of it, or with `--arm64` that step alone; stops at the first step that fails.
 pub fn run(root: &Path, args: &[String]) -> Result<(), String> {
     if !args.iter().any(|arg| arg == "--no-setup") {
         setup::run();
@@ -17,6 +17,12 @@ pub fn run(root: &Path, args: &[String]) -> Result<(), String> {
             "note: not here: {}; the tests that need them say `skipped`",
             missing.join(", ")
         );
+    }
+    if args.iter().any(|arg| arg == "--arm64") {
+        for line in foreign::run(root)? {
+            println!("{line}");
+        }
+        return Ok(());
     }
     tidy::run(root)?;
     step(root, "formatting", &["fmt", "--all", "--check"])?;
@@ -35,13 +41,14 @@ pub fn run(root: &Path, args: &[String]) -> Result<(), String> {
     )?;
     // The command itself, built once, so that tests which run it measure the same binary.
     step(root, "build", &["build", "--workspace", "--quiet"])?;
-    tests(root)?;
+    let skipped = foreign::run(root)?;
+    tests(root, skipped)?;
     println!("== the verifier beside annotated selftests: cargo xtask oracle --sample");
     oracle::run(root, &["--sample".to_owned()])
 }
 
-/// All tests; what passing tests said they skipped is shown at the end, so that a green run hides nothing.
-fn tests(root: &Path) -> Result<(), String> {
+/// All tests; what was skipped, before and by passing tests, is shown at the end, so that a green run hides nothing.
+fn tests(root: &Path, mut skipped: Vec<String>) -> Result<(), String> {
     let args = [
         "test",
         "--workspace",
@@ -58,7 +65,6 @@ fn tests(root: &Path) -> Result<(), String> {
         .stdout(Stdio::piped())
         .spawn()
         .map_err(|error| format!("cargo could not be started: {error}"))?;
-    let mut skipped = Vec::new();
     let mut passed_output = false;
     for line in child
         .stdout

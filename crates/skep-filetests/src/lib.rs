@@ -26,11 +26,11 @@ pub struct Report {
     pub skipped: Vec<String>,
 }
 
-/// Runs every test file below `folder`.
-pub fn run_all(folder: &Path, bless: bool) -> Report {
+/// Runs the test files of `folder` that lie below its part `below`.
+pub fn run_all(folder: &Path, below: &str, bless: bool) -> Report {
     let mut report = Report::default();
     let targets = run::targets(&mut report);
-    for path in test_files(folder) {
+    for path in test_files(&folder.join(below)) {
         let shown = path
             .strip_prefix(folder)
             .unwrap_or(&path)
