@@ -20,7 +20,7 @@ fn files_of_asm() {
 
 #[test]
 fn files_of_run() {
-    files("run", 300);
+    files("run", 150);
 }
 
 #[test]
