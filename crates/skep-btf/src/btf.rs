@@ -204,6 +204,8 @@ impl Btf {
             len,
             size,
         } = Header::read(btf, at);
+        // Most types on a way have none: it is only read where it is told.
+        let name = || btf.text(name);
         let target = TypeId(size);
         let more = at + 12;
         let at = more as u32;
@@ -212,7 +214,7 @@ impl Btf {
             Kind::Int => {
                 let word = btf.word(more);
                 Ty::Int(Int {
-                    name,
+                    name: name(),
                     size,
                     bits: word as u8,
                     offset: (word >> 16) as u8,
@@ -226,17 +228,17 @@ impl Btf {
                 len: btf.word(more + 8),
             },
             Kind::Struct => Ty::Struct(Composite {
-                name,
+                name: name(),
                 size,
                 members: Members { btf, at, len, flag },
             }),
             Kind::Union => Ty::Union(Composite {
-                name,
+                name: name(),
                 size,
                 members: Members { btf, at, len, flag },
             }),
             Kind::Enum => Ty::Enum(Enum {
-                name,
+                name: name(),
                 size,
                 signed: flag,
                 values: Values {
@@ -248,7 +250,7 @@ impl Btf {
                 },
             }),
             Kind::Enum64 => Ty::Enum64(Enum {
-                name,
+                name: name(),
                 size,
                 signed: flag,
                 values: Values {
@@ -259,13 +261,19 @@ impl Btf {
                     wide: true,
                 },
             }),
-            Kind::Fwd => Ty::Fwd { name, union: flag },
-            Kind::Typedef => Ty::Typedef { name, target },
+            Kind::Fwd => Ty::Fwd {
+                name: name(),
+                union: flag,
+            },
+            Kind::Typedef => Ty::Typedef {
+                name: name(),
+                target,
+            },
             Kind::Volatile => Ty::Volatile { target },
             Kind::Const => Ty::Const { target },
             Kind::Restrict => Ty::Restrict { target },
             Kind::Func => Ty::Func {
-                name,
+                name: name(),
                 proto: target,
                 linkage: Linkage::from_number(len),
             },
@@ -274,24 +282,24 @@ impl Btf {
                 params: Params { btf, at, len, flag },
             },
             Kind::Var => Ty::Var {
-                name,
+                name: name(),
                 target,
                 linkage: Linkage::from_number(btf.word(more)),
             },
             Kind::DataSec => Ty::DataSec {
-                name,
+                name: name(),
                 size,
                 vars: SecVars { btf, at, len, flag },
             },
-            Kind::Float => Ty::Float { name, size },
+            Kind::Float => Ty::Float { name: name(), size },
             Kind::DeclTag => Ty::DeclTag {
-                value: name,
+                value: name(),
                 target,
                 component: btf.word(more) as i32,
                 attribute: flag,
             },
             Kind::TypeTag => Ty::TypeTag {
-                value: name,
+                value: name(),
                 target,
                 attribute: flag,
             },
@@ -300,23 +308,32 @@ impl Btf {
 }
 
 /// The three words every record starts with.
-struct Header<'a> {
-    name: &'a str,
+struct Header {
+    /// Where it lies in the strings.
+    name: u32,
     kind: Kind,
     flag: bool,
     len: u32,
     size: u32,
 }
 
-impl<'a> Header<'a> {
-    fn read(btf: &'a Btf, at: usize) -> Header<'a> {
-        let info = btf.word(at + 4);
+impl Header {
+    #[inline]
+    fn read(btf: &Btf, at: usize) -> Header {
+        let words = btf.raw().get(at..).and_then(|rest| rest.first_chunk());
+        let [name, info, size] = match words {
+            Some(&[a, b, c, d, e, f, g, h, i, j, k, l]) => {
+                [[a, b, c, d], [e, f, g, h], [i, j, k, l]].map(|bytes| word(bytes, btf.endian))
+            }
+            // `parse` has ruled it out.
+            None => [0; 3],
+        };
         Header {
-            name: btf.text(btf.word(at)),
+            name,
             kind: kind_of(info),
             flag: info >> 31 != 0,
             len: info & 0xffff,
-            size: btf.word(at + 8),
+            size,
         }
     }
 }

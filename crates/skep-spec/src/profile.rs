@@ -159,11 +159,13 @@ impl Profile {
     }
 
     /// Whether it is this release or a later one.
+    #[inline]
     pub const fn at_least(&self, major: u16, minor: u16) -> bool {
         self.version.major > major || (self.version.major == major && self.version.minor >= minor)
     }
 
     /// Whether it has that feature.
+    #[inline]
     pub const fn has(&self, feature: Feature) -> bool {
         let since = feature.since();
         self.at_least(since.major, since.minor)

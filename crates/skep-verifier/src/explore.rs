@@ -50,6 +50,7 @@ pub struct Explorer {
     stored: Vec<Vec<u32>>,
     visits: Visits,
     live_stack: LiveStack,
+    /// Of the log's updates of what is alive; empty without them.
     postorder: Vec<usize>,
     ids: IdMap,
     jumps: u64,
@@ -77,10 +78,10 @@ impl Explorer {
     }
 
     /// Forgets the states of an earlier walk.
-    pub(crate) fn clear(&mut self, insns: &[Insn]) {
-        if self.postorder.is_empty() {
+    pub(crate) fn clear(&mut self, insns: &[Insn], level2: bool) {
+        // Only the log follows that order.
+        if level2 && self.postorder.is_empty() {
             self.postorder = crate::cfg::live::postorder(insns);
-            self.live_stack = LiveStack::new(insns);
         }
         let insns = insns.len();
         self.pending.clear();

@@ -18,6 +18,7 @@ macro_rules! features {
             pub const ALL: &'static [Feature] = &[$(Feature::$name,)*];
 
             /// The first release that has it.
+            #[inline]
             pub const fn since(self) -> Version {
                 match self {
                     $(Feature::$name => Version::new($major, $minor),)*

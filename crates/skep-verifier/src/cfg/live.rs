@@ -182,7 +182,7 @@ pub fn postorder(insns: &[Insn]) -> Vec<usize> {
             path.push((root, 0));
         }
         while let Some((at, taken)) = path.last_mut() {
-            let next = successors(insns, *at).nth(usize::from(*taken));
+            let next = successors(insns, *at).at(*taken);
             *taken += 1;
             match next {
                 Some(to) if !seen[to] => {

@@ -43,7 +43,7 @@ impl Loops {
                 if let Some(last) = path.last_mut() {
                     last.1 += 1;
                 }
-                if let Some(to) = super::successors(insns, at).nth(usize::from(taken)) {
+                if let Some(to) = super::successors(insns, at).at(taken) {
                     match order[to] {
                         0 => path.push((to, 0)),
                         DONE => {}

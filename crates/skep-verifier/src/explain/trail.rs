@@ -84,7 +84,8 @@ fn replay(input: &Input, start: State, path: &[u32]) -> Vec<Point> {
         return Vec::new();
     }
     verifier.log = crate::log::Log::new(0);
-    verifier.explore.clear(&input.insns);
+    let level2 = verifier.log.level2();
+    verifier.explore.clear(&input.insns, level2);
     verifier.state = start;
     verifier.insn_idx = path.first().map_or(0, |&insn| insn as usize);
     let mut points = Vec::with_capacity(path.len().min(POINTS_MAX));

@@ -4,8 +4,6 @@
 //! Invariants: a slot that some walked path reads before it surely overwrites it is alive; what a function reads or
 //! writes of its callers' stacks counts at the call. Bit n of a mask stands for slot n.
 
-use std::collections::HashMap;
-
 use skep_spec::insn::Insn;
 
 use super::precise::slot_list;
@@ -17,7 +15,7 @@ use crate::verifier::Subprog;
 const FRAMES: usize = 8;
 
 /// Functions active one in the other: where each was called (all but the outermost), and where each starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug)]
 struct Chain {
     sites: [u32; FRAMES],
     starts: [u32; FRAMES],
@@ -47,6 +45,10 @@ struct Masks {
 #[derive(Debug)]
 struct Instance {
     chain: Chain,
+    /// That of the caller; of no meaning for the outermost.
+    outer: u32,
+    /// Those of what it calls: call site, start, instance; sorted.
+    inner: Vec<(u32, u32, u32)>,
     start: usize,
     end: usize,
     /// By frame, then by instruction.
@@ -94,13 +96,17 @@ impl Instance {
 #[derive(Debug, Default)]
 pub struct LiveStack {
     instances: Vec<Instance>,
-    by_chain: HashMap<Chain, u32>,
+    /// Those without a caller: start, instance; sorted.
+    outermost: Vec<(u32, u32)>,
     current: Option<u32>,
+    /// How many instances have something to carry back.
+    dirty: u32,
     /// What the current instruction surely writes, by frame.
     writing: [u64; FRAMES],
     /// The instance and instruction that `writing` is about.
     at: Option<(u32, usize)>,
-    before: Predecessors,
+    /// Made when first something is carried back.
+    before: Option<Predecessors>,
     /// Scratch of updates.
     waiting: Vec<u32>,
     is_waiting: Vec<bool>,
@@ -165,41 +171,51 @@ pub struct Flow<'a> {
 }
 
 impl LiveStack {
-    /// For that program.
-    pub fn new(insns: &[Insn]) -> LiveStack {
-        LiveStack {
-            before: Predecessors::of(insns),
-            is_waiting: vec![false; insns.len()],
-            ..LiveStack::default()
-        }
-    }
-
     /// The call chain may have changed.
     pub fn forget_chain(&mut self) {
         self.current = None;
         self.at = None;
     }
 
+    /// The instance of the outermost `frames` frames.
     fn instance(&mut self, state: &State, frames: usize, shape: Flow<'_>) -> u32 {
+        let start_of = |subprog: u32| shape.subprogs[subprog as usize].start as u32;
         let mut chain = Chain {
             sites: [0; FRAMES],
             starts: [0; FRAMES],
-            len: frames.min(FRAMES) as u8,
+            len: 1,
         };
-        for (index, frame) in state.frames.iter().take(frames.min(FRAMES)).enumerate() {
-            let start = shape.subprogs[frame.subprog as usize].start;
-            chain.starts[index] = start as u32;
-            if index > 0 {
-                chain.sites[index - 1] = frame.callsite.unwrap_or(0) as u32;
+        let mut active = state.frames.iter().take(frames.min(FRAMES));
+        let start = active.next().map_or(0, |frame| start_of(frame.subprog));
+        chain.starts[0] = start;
+        let mut index = match self.outermost.binary_search_by_key(&start, |known| known.0) {
+            Ok(at) => self.outermost[at].1,
+            Err(at) => {
+                let index = self.add_instance(chain, 0, shape);
+                self.outermost.insert(at, (start, index));
+                index
             }
+        };
+        for frame in active {
+            let inner = usize::from(chain.len);
+            let key = (frame.callsite.unwrap_or(0) as u32, start_of(frame.subprog));
+            (chain.sites[inner - 1], chain.starts[inner]) = key;
+            chain.len += 1;
+            let known = &self.instances[index as usize].inner;
+            index = match known.binary_search_by_key(&key, |known| (known.0, known.1)) {
+                Ok(at) => known[at].2,
+                Err(at) => {
+                    let called = self.add_instance(chain, index, shape);
+                    let known = &mut self.instances[index as usize].inner;
+                    known.insert(at, (key.0, key.1, called));
+                    called
+                }
+            };
         }
-        self.intern(chain, shape)
+        index
     }
 
-    fn intern(&mut self, chain: Chain, shape: Flow<'_>) -> u32 {
-        if let Some(&known) = self.by_chain.get(&chain) {
-            return known;
-        }
+    fn add_instance(&mut self, chain: Chain, outer: u32, shape: Flow<'_>) -> u32 {
         let start = chain.starts[chain.inner()] as usize;
         let end = shape
             .subprogs
@@ -209,14 +225,15 @@ impl LiveStack {
         let index = self.instances.len() as u32;
         self.instances.push(Instance {
             chain,
+            outer,
+            inner: Vec::new(),
             start,
             end,
             frames: Default::default(),
-            written_once: vec![false; end - start],
+            written_once: Vec::new(),
             dirty: Vec::new(),
             dropped: false,
         });
-        self.by_chain.insert(chain, index);
         index
     }
 
@@ -253,6 +270,7 @@ impl LiveStack {
             && masks.read & mask != mask
         {
             masks.read |= mask;
+            self.dirty += u32::from(instance.dirty.is_empty());
             instance.dirty.push(at as u32);
         }
     }
@@ -275,6 +293,9 @@ impl LiveStack {
     fn commit(&mut self, instance: u32, at: usize) {
         let writing = self.writing;
         let instance = &mut self.instances[instance as usize];
+        if instance.written_once.is_empty() {
+            instance.written_once = vec![false; instance.end - instance.start];
+        }
         let Some(&once) = instance.written_once.get(at.wrapping_sub(instance.start)) else {
             return;
         };
@@ -288,6 +309,7 @@ impl LiveStack {
                     let lost = masks.written & !mask != 0;
                     masks.written = mask;
                     instance.dropped |= lost;
+                    self.dirty += u32::from(instance.dirty.is_empty());
                     instance.dirty.push(at as u32);
                 }
             }
@@ -298,39 +320,40 @@ impl LiveStack {
 
     /// A path or a function ends: brings what is alive up to date, in the active function and then in its callers.
     pub fn update(&mut self, state: &State, shape: Flow<'_>, log: &mut Log) {
+        if self.dirty == 0 {
+            self.forget_chain();
+            return;
+        }
+        let mut instance = self.current(state, shape);
         self.forget_chain();
-        for frames in (1..=state.frames.len()).rev() {
-            let instance = self.instance(state, frames, shape);
-            if self.instances[instance as usize].dirty.is_empty() {
-                continue;
+        for _ in 0..state.frames.len() {
+            if !self.instances[instance as usize].dirty.is_empty() {
+                self.instances[instance as usize].forget_dropped();
+                self.dirty -= 1;
+                if log.level2() {
+                    self.carry_back_in_order(instance, shape, log);
+                } else {
+                    self.carry_back(instance, shape.insns);
+                }
+                self.tell_caller(instance);
             }
-            self.instances[instance as usize].forget_dropped();
-            if log.level2() {
-                self.carry_back_in_order(instance, shape, log);
-            } else {
-                self.carry_back(instance, shape.insns);
-            }
-            self.tell_caller(instance, shape);
+            instance = self.instances[instance as usize].outer;
         }
     }
 
     /// What the callee does to its callers' stacks counts at the call.
-    fn tell_caller(&mut self, index: u32, shape: Flow<'_>) {
+    fn tell_caller(&mut self, index: u32) {
         let instance = &self.instances[index as usize];
         let inner = instance.chain.inner();
         if inner == 0 {
             return;
         }
-        let mut outer = instance.chain;
-        outer.len -= 1;
-        let site = outer.sites[inner - 1] as usize;
-        outer.sites[inner - 1] = 0;
-        outer.starts[inner] = 0;
+        let outer = instance.outer;
+        let site = instance.chain.sites[inner - 1] as usize;
         let mut masks = [Masks::default(); FRAMES];
         for (frame, masks) in masks.iter_mut().enumerate().take(inner) {
             *masks = instance.frames[frame].first().copied().unwrap_or_default();
         }
-        let outer = self.intern(outer, shape);
         self.writing = [0; FRAMES];
         for (frame, masks) in masks.iter().enumerate().take(inner) {
             self.writing[frame] = masks.written_later;
@@ -368,6 +391,10 @@ impl LiveStack {
     }
 
     fn carry_back(&mut self, index: u32, insns: &[Insn]) {
+        let before = self.before.get_or_insert_with(|| {
+            self.is_waiting = vec![false; insns.len()];
+            Predecessors::of(insns)
+        });
         let instance = &mut self.instances[index as usize];
         let dirty = std::mem::take(&mut instance.dirty);
         for frame in 0..=instance.chain.inner() {
@@ -383,7 +410,7 @@ impl LiveStack {
                 let at = at as usize;
                 self.is_waiting[at] = false;
                 if Self::carry_over(instance, frame, at, insns) {
-                    for &before in self.before.to(at) {
+                    for &before in before.to(at) {
                         if !std::mem::replace(&mut self.is_waiting[before as usize], true) {
                             self.waiting.push(before);
                         }
@@ -447,11 +474,10 @@ impl LiveStack {
     /// The slots of frame `frame` that may still be read after `state` at `insn`. A caller's slots are alive if the
     /// function or what follows the call reads them.
     pub fn alive(&mut self, state: &State, insn: usize, frame: usize, shape: Flow<'_>) -> u64 {
-        let frames = state.frames.len();
-        let active = self.instance(state, frames, shape);
-        let mut alive = self.instances[active as usize].live(frame, insn);
-        for outer in frame..frames - 1 {
-            let instance = self.instance(state, outer + 1, shape);
+        let mut instance = self.instance(state, state.frames.len(), shape);
+        let mut alive = self.instances[instance as usize].live(frame, insn);
+        for outer in (frame..state.frames.len() - 1).rev() {
+            instance = self.instances[instance as usize].outer;
             let site = frame_insn(state, insn, outer);
             // A callback may be called again.
             let at = if shape.cfg.marks(site).has(Mark::CALLS_CALLBACK) {

@@ -6,6 +6,7 @@
 use super::checkpoint::{Checkpoint, FrameMarks, same_callsites};
 use super::equal::{self, Exactness, Terms};
 use super::history::{Deed, PackedLinks};
+use super::liveness::Flow;
 use super::precise::Leg;
 use crate::cfg::Mark;
 use crate::fault::{Fault, Rule};
@@ -309,13 +310,15 @@ impl Verifier<'_> {
     }
 
     fn alive_slots(&mut self, index: u32, frame: usize) -> u64 {
-        let checkpoints = std::mem::take(&mut self.explore.checkpoints);
-        let checkpoint = &checkpoints[index as usize];
-        let alive = self.with_live_stack(|live, _, shape, _| {
-            live.alive(&checkpoint.state, checkpoint.insn, frame, shape)
-        });
-        self.explore.checkpoints = checkpoints;
-        alive
+        let shape = Flow {
+            insns: self.insns,
+            subprogs: &self.subprogs,
+            postorder: &self.explore.postorder,
+            cfg: &self.shape.cfg,
+        };
+        let checkpoint = &self.explore.checkpoints[index as usize];
+        let live = &mut self.explore.live_stack;
+        live.alive(&checkpoint.state, checkpoint.insn, frame, shape)
     }
 }
 

@@ -29,7 +29,7 @@ const EINVAL: i32 = 22;
 impl Verifier<'_> {
     /// Walks the current state and all that waits.
     pub fn walk(&mut self) -> Rule {
-        self.explore.clear(self.insns);
+        self.explore.clear(self.insns, self.log.level2());
         self.explore.root_subprog = self.state.frame().subprog;
         self.prev_insn_idx = None;
         if self.trail.is_some() {
@@ -239,16 +239,14 @@ impl Verifier<'_> {
         &mut self,
         run: impl FnOnce(&mut LiveStack, &State, Flow<'_>, &mut Log) -> R,
     ) -> R {
-        let mut live = std::mem::take(&mut self.explore.live_stack);
         let shape = Flow {
             insns: self.insns,
             subprogs: &self.subprogs,
             postorder: &self.explore.postorder,
             cfg: &self.shape.cfg,
         };
-        let result = run(&mut live, &self.state, shape, &mut self.log);
-        self.explore.live_stack = live;
-        result
+        let live = &mut self.explore.live_stack;
+        run(live, &self.state, shape, &mut self.log)
     }
 
     #[cold]
