@@ -12,7 +12,7 @@ use skep_vm::{Ctx, FixedEnv, Image, Limits, Program};
 fuzz_target!(|bytes: &[u8]| {
     let Some((kind, code)) = bytes.split_first() else { return };
     let Ok(insns) = decode_all(&code[..code.len() & !7], Endian::Little) else { return };
-    let limits = Limits { insns: Some(10_000), interrupt: None };
+    let limits = Limits { insns: Some(10_000), ..Limits::default() };
     if kind & 1 == 0 {
         let Ok(program) = Program::sandboxed(Image { insns, ..Image::default() }) else { return };
         // Between two guards, which must keep their bytes.

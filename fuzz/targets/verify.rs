@@ -81,7 +81,7 @@ fuzz_target!(|bytes: &[u8]| {
     if packet.load(&[0x11; 60]).is_err() {
         return;
     }
-    let limits = Limits { insns: Some(100_000), interrupt: None };
+    let limits = Limits { insns: Some(100_000), ..Limits::default() };
     if let Err(trap) = program.run(&mut Ctx::Packet(&mut packet), &FixedEnv::default(), &limits) {
         assert!(matches!(trap.cause, TrapCause::Budget { .. }), "accepted, and then: {trap}");
     }

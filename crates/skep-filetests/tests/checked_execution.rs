@@ -450,7 +450,7 @@ fn check(insns: &[Insn], random: &mut Random) -> Option<Result<u64, String>> {
         };
         let limits = Limits {
             insns: Some(2_000_000),
-            interrupt: None,
+            ..Limits::default()
         };
         let (result, count) =
             program.run_watched(&mut Ctx::Packet(&mut packet), &env, &limits, &mut held);

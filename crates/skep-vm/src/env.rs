@@ -4,6 +4,7 @@
 //! environment does not model answers with an errno, never with an invented value.
 
 use skep_spec::errno::Errno;
+use std::any::Any;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -122,6 +123,11 @@ pub trait Env {
     /// Address of the traced function, 0 where there is none.
     fn func_ip(&self) -> u64 {
         0
+    }
+
+    /// What the host gave the run for its own helpers.
+    fn state(&self) -> Option<&dyn Any> {
+        None
     }
 
     /// What the user gave the attachment that runs the program, 0 if nothing.

@@ -13,6 +13,7 @@
 //! | packet, from `data_meta` to `data_end` | read, write | until a helper moves its edges |
 //! | values of the program's maps, one value at a time | read, write if the map allows | as long as the map lives |
 //! | records that a helper reserved | read, write | until submitted or discarded |
+//! | what a typed context's fields lead to: bytes by start and end, values by address | read, write if the field says so | the run |
 //! | a callback's copy of a key | read | the call |
 //! | modelled kernel memory, which the environment reads for the program | read | the run |
 //!
@@ -44,6 +45,7 @@ pub mod packet;
 pub mod program;
 pub mod proof;
 pub mod trap;
+pub mod typed;
 pub mod watch;
 
 pub use env::{Current, DefaultEnv, Env, FixedEnv};

@@ -6,6 +6,7 @@
 use std::mem::MaybeUninit;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use skep_spec::context::{ContextKind, ContextLayout, Resolved};
 
@@ -25,6 +26,8 @@ pub(crate) const MAY_GOTO_MAX: u32 = 8 * 1024 * 1024;
 pub(crate) const NULL_PAGE: u64 = 4096;
 /// Instructions between two looks at the interrupt flag.
 const SLICE: u64 = 1 << 16;
+/// Looks at the budget, by calls of less than a slice, between two at the clock.
+const LOOKS: u32 = 64;
 
 /// The bytes of all frames.
 #[repr(C, align(8))]
@@ -56,6 +59,11 @@ pub(crate) struct Machine<'p> {
     /// Layout of a converted context, and bytes of its slots, which start at `ctx_addr`.
     converted: Option<(&'static ContextLayout, u64)>,
     budget: Option<u64>,
+    timeout: Option<Duration>,
+    /// When the time is over, in nanoseconds of the environment's clock; set at the first look at it.
+    deadline: Option<u64>,
+    /// Looks at the budget since the last one at the clock.
+    looks: u32,
     pub executed: u64,
     interrupt: Option<&'p AtomicBool>,
     /// Sees every instruction before it runs.
@@ -109,6 +117,15 @@ impl<'p> Machine<'p> {
                     0,
                 )
             }
+            Ctx::Typed(context) => (
+                Place::Typed {
+                    layout: context.layout,
+                    start: context.start,
+                    data_writable: context.data_writable,
+                },
+                context.start,
+                0,
+            ),
             Ctx::Packet(packet) => {
                 let r1 = packet.slots_addr();
                 (Place::Packet(packet), r1, 0)
@@ -142,6 +159,9 @@ impl<'p> Machine<'p> {
             ctx_addr: r1,
             converted,
             budget: limits.insns,
+            timeout: limits.timeout,
+            deadline: None,
+            looks: 0,
             executed: 0,
             interrupt: limits.interrupt.as_deref(),
             watch,
@@ -180,6 +200,7 @@ impl<'p> Machine<'p> {
         }
         let (layout, bytes) = match &self.memory.place {
             Place::None => return false,
+            Place::Typed { layout, .. } => (Some(*layout), u64::from(layout.size)),
             Place::Flat(range, _) => (None, range.end - range.start),
             Place::Packet(packet) => (Some(packet.layout()), 8 * packet.slot_count() as u64),
             Place::Converted { layout, slots } => (Some(*layout), slots.end - slots.start),
@@ -322,7 +343,27 @@ impl<'p> Machine<'p> {
         {
             return Err(TrapCause::Interrupted);
         }
+        if let Some(timeout) = self.timeout {
+            self.look_at_clock(timeout, insns)?;
+        }
         Ok(self.slice())
+    }
+
+    /// Ends the run if its time is over. The time starts with the first look, a slice after the run's start, so that short
+    /// runs never ask for it. Calls of short functions look once in a while.
+    fn look_at_clock(&mut self, timeout: Duration, insns: u64) -> Result<(), TrapCause> {
+        self.looks += 1;
+        if insns < SLICE && self.looks < LOOKS {
+            return Ok(());
+        }
+        self.looks = 0;
+        let now = self.env.ktime_ns();
+        let nanoseconds = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
+        let deadline = *self.deadline.get_or_insert(now.saturating_add(nanoseconds));
+        if now >= deadline {
+            return Err(TrapCause::TimedOut { after: timeout });
+        }
+        Ok(())
     }
 
     pub fn find(

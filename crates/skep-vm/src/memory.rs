@@ -10,11 +10,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use skep_spec::context::ContextLayout;
+use skep_spec::context::{Access, ContextLayout, Field, FieldValue};
 
 use crate::map::Map;
 use crate::packet::PacketCtx;
 use crate::trap::TrapCause;
+use crate::typed::TypedContext;
 
 /// What a program is started with.
 pub enum Ctx<'a> {
@@ -29,6 +30,8 @@ pub enum Ctx<'a> {
         layout: &'static ContextLayout,
         slots: &'a mut [u64],
     },
+    /// r1 is the address of a Rust structure.
+    Typed(TypedContext<'a>),
     /// r1 is the address of an array of 64-bit arguments (`raw_tracepoint`, `fentry`, `tp_btf`).
     Args(&'a mut [u64]),
 }
@@ -82,6 +85,12 @@ pub(crate) enum Place<'p> {
         layout: &'static ContextLayout,
         slots: Range<u64>,
     },
+    /// A Rust structure at that address, and whether the bytes that it leads to may be written.
+    Typed {
+        layout: &'static ContextLayout,
+        start: u64,
+        data_writable: bool,
+    },
 }
 
 /// What an address was found to be.
@@ -92,6 +101,47 @@ pub(crate) enum Found {
     Context(u32),
     /// In memory that only the environment can read.
     Kernel,
+}
+
+/// The bytes around `addr` in a typed context, or in what its fields lead to.
+fn typed_range(
+    layout: &'static ContextLayout,
+    start: u64,
+    data_writable: bool,
+    addr: u64,
+    write: bool,
+) -> Option<Range<u64>> {
+    let at = addr.wrapping_sub(start);
+    if at < u64::from(layout.size) {
+        let (_, field) = layout.field_at(at as u32)?;
+        let access = if write { field.write } else { field.read };
+        let from = start + u64::from(field.offset);
+        return (access != Access::Denied).then_some(from..from + u64::from(field.size));
+    }
+    // SAFETY: the field is one of the context's and holds an address, which is 8 bytes.
+    let address = |field: &Field| unsafe {
+        std::ptr::with_exposed_provenance::<u64>((start + u64::from(field.offset)) as usize)
+            .read_unaligned()
+    };
+    let mut data = 0;
+    for field in layout.fields {
+        let range = match field.value {
+            FieldValue::PacketStart => {
+                data = address(field);
+                continue;
+            }
+            FieldValue::PacketEnd if data_writable || !write => data..address(field),
+            FieldValue::Memory { size, writable, .. } if writable || !write => {
+                let from = address(field);
+                from..from + u64::from(size)
+            }
+            _ => continue,
+        };
+        if range.start != 0 && range.contains(&addr) {
+            return Some(range);
+        }
+    }
+    None
 }
 
 /// The regions of one run.
@@ -192,7 +242,7 @@ impl<'p> Memory<'p> {
                 break 'region Some(range);
             }
             match &self.place {
-                Place::None => {}
+                Place::None | Place::Typed { .. } => {}
                 Place::Flat(range, writable) => {
                     if range.contains(&addr) && (*writable || !write) {
                         break 'region Some(range.clone());
@@ -214,6 +264,15 @@ impl<'p> Memory<'p> {
                         return Ok(Found::Context(at as u32));
                     }
                 }
+            }
+            if let Place::Typed {
+                layout,
+                start,
+                data_writable,
+            } = self.place
+                && let Some(range) = typed_range(layout, start, data_writable, addr, write)
+            {
+                break 'region Some(range);
             }
             if let Some(range) = self.map_range(maps, addr, write) {
                 break 'region Some(range);
@@ -370,6 +429,11 @@ impl<'p> Memory<'p> {
         }
         match &self.place {
             Place::None => {}
+            Place::Typed { layout, start, .. } => {
+                offer(*start..start + u64::from(layout.size), &|| {
+                    layout.name.into()
+                });
+            }
             Place::Flat(range, _) => offer(range.clone(), &|| "context".into()),
             Place::Packet(packet) => {
                 let (start, end) = packet.region();

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use skep_spec::context::ContextLayout;
 use skep_spec::insn::Insn;
@@ -13,7 +14,7 @@ use skep_spec::program::ProgramType;
 
 use crate::decode::{self, ContextIndex, Function, Op};
 use crate::env::Env;
-use crate::helper::HelperFn;
+use crate::helper::{HelperFn, OwnHelper};
 use crate::machine::Machine;
 use crate::map::Map;
 use crate::memory::Ctx;
@@ -44,12 +45,23 @@ pub struct Image {
     pub program_type: Option<ProgramType>,
     /// What r1 points to; nothing for plain bytes without rules.
     pub layout: Option<&'static ContextLayout>,
+    /// Helpers of the host's own, which the program may call by their numbers.
+    pub own_helpers: Vec<OwnHelper>,
     /// Names of the kernel functions called, by instruction.
     pub kfuncs: Vec<(usize, String)>,
     /// Instructions whose relocation failed, with the reason; a run that comes there traps.
     pub poisons: Vec<(usize, String)>,
     /// Addresses of kernel variables (`ld_imm64` with `BTF_ID`), by instruction.
     pub symbols: Vec<(usize, u64)>,
+}
+
+impl Image {
+    /// The host's own helper of that number, if it is not one of Linux's.
+    pub(crate) fn own_helper(&self, number: u32) -> Option<&OwnHelper> {
+        let mut own = self.own_helpers.iter();
+        own.find(|own| own.prototype.id == number)
+            .filter(|_| crate::helper::by_id(number).is_none() && number != u32::MAX)
+    }
 }
 
 /// Why an [`Image`] cannot be run.
@@ -112,8 +124,18 @@ pub struct Limits {
     /// Instructions, counted in all functions, callbacks and tail-called programs. Checked where jumps are taken, so
     /// that a run may exceed it by one straight stretch of code.
     pub insns: Option<u64>,
+    /// Wall-clock time, by the environment's monotonic clock. It is looked at every 65,536 instructions, for the first time
+    /// when as many have run, so that short runs cost nothing; a helper that blocks is not cut short.
+    pub timeout: Option<Duration>,
     /// Set by another thread or a signal handler to end the run with [`crate::trap::TrapCause::Interrupted`].
     pub interrupt: Option<Arc<AtomicBool>>,
+}
+
+impl Limits {
+    /// Whether anything is limited, so that a run must be looked at now and then.
+    pub fn any(&self) -> bool {
+        self.insns.is_some() || self.timeout.is_some() || self.interrupt.is_some()
+    }
 }
 
 /// A program that is ready to run, on any number of threads.
@@ -124,6 +146,8 @@ pub struct Program {
     /// In the order of their first operations.
     pub(crate) functions: Box<[Function]>,
     pub(crate) helpers: Box<[(u32, HelperFn)]>,
+    /// Those of `helpers` that are the host's own, by their place there.
+    pub(crate) own_helpers: Box<[Option<OwnHelper>]>,
     pub(crate) lines: Box<[Line]>,
     pub(crate) program_type: Option<ProgramType>,
     pub(crate) layout: Option<&'static ContextLayout>,

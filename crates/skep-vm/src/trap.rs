@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A source line of a program, from BTF line information.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +49,8 @@ pub enum TrapCause {
     CallDepth { max: usize },
     /// The run used up its instructions.
     Budget { insns: u64 },
+    /// The run took too long.
+    TimedOut { after: Duration },
     /// The caller asked to stop.
     Interrupted,
     /// `callx` to a value that is no function, or a callback that is none.
@@ -65,6 +68,8 @@ pub enum TrapCause {
     Poison(Box<str>),
     /// The run's context is not the one that the program was proven for.
     Context(Box<str>),
+    /// A helper of the host's own could not go on.
+    Helper { name: &'static str, what: Box<str> },
     /// The program ended while it still held something it must release.
     Unreleased(Box<str>),
 }
@@ -88,6 +93,7 @@ impl fmt::Display for TrapCause {
             TrapCause::Budget { insns } => {
                 write!(f, "the budget of {insns} instructions is used up")
             }
+            TrapCause::TimedOut { after } => write!(f, "the run took longer than {after:?}"),
             TrapCause::Interrupted => f.write_str("the run was interrupted"),
             TrapCause::BadCall { target } => write!(
                 f,
@@ -98,6 +104,7 @@ impl fmt::Display for TrapCause {
             TrapCause::BadArgument { helper, what } => write!(f, "{helper}: {what}"),
             TrapCause::Poison(what) => write!(f, "unresolved relocation: {what}"),
             TrapCause::Context(what) => f.write_str(what),
+            TrapCause::Helper { name, what } => write!(f, "helper {name}: {what}"),
             TrapCause::Unreleased(what) => write!(f, "unreleased reference: {what}"),
         }
     }

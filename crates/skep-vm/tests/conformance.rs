@@ -44,7 +44,7 @@ fn run(case: &Value) -> Result<u64, String> {
     memory.copy_from_slice(&input);
     let limits = Limits {
         insns: Some(1_000_000),
-        interrupt: None,
+        ..Limits::default()
     };
     program
         .run(&mut Ctx::Flat(memory), &FixedEnv::default(), &limits)

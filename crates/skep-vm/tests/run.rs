@@ -534,7 +534,7 @@ fn the_budget_ends_a_loop_soon() {
     let program = load(&[Insn::alu64_imm(alu::ADD, 0, 1), Insn::ja(-2), EXIT]);
     let limits = Limits {
         insns: Some(1000),
-        interrupt: None,
+        ..Limits::default()
     };
     let (result, executed) = program.run_counted(&mut Ctx::None, &FixedEnv::default(), &limits);
     assert_eq!(
@@ -558,7 +558,7 @@ fn the_budget_counts_callbacks() {
     ]);
     let limits = Limits {
         insns: Some(5000),
-        interrupt: None,
+        ..Limits::default()
     };
     let (result, executed) =
         load(&insns).run_counted(&mut Ctx::None, &FixedEnv::default(), &limits);
@@ -595,6 +595,7 @@ fn an_interrupt_ends_an_endless_loop() {
     let limits = Limits {
         insns: None,
         interrupt: Some(flag.clone()),
+        ..Limits::default()
     };
     let program = load(&[Insn::ja(-1), EXIT]);
     let stopper = std::thread::spawn(move || {
@@ -964,7 +965,7 @@ fn random_bytes_never_panic() {
     };
     let limits = Limits {
         insns: Some(2_000),
-        interrupt: None,
+        ..Limits::default()
     };
     let (mut loaded, mut ran) = (0, 0);
     let codes: Vec<u8> = vec![

@@ -167,6 +167,7 @@ pub fn run(args: &RunArgs, json: bool) -> Result<u8, Failure> {
     let mut builder = Embedded::builder().limits(Limits {
         insns: args.insns_max,
         interrupt: Some(interrupt.clone()),
+        ..Limits::default()
     });
     if let Some(cpus) = args.cpus {
         builder = builder.cpus(cpus);

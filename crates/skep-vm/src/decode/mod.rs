@@ -197,6 +197,10 @@ pub(crate) fn decode(image: Image, proof: Option<Proof>) -> Result<Program, Load
     };
     let mut ops = decoder.operations()?;
     let helpers: Box<[_]> = decoder.helpers.into();
+    let own_helpers = helpers
+        .iter()
+        .map(|(id, _)| image.own_helper(*id).cloned())
+        .collect();
     let kernel_pointers = matches!(
         image.program_type,
         Some(ProgramType::Tracing | ProgramType::Lsm | ProgramType::StructOps)
@@ -222,6 +226,7 @@ pub(crate) fn decode(image: Image, proof: Option<Proof>) -> Result<Program, Load
         maps: image.maps.into(),
         functions: functions.into(),
         helpers,
+        own_helpers,
         lines: image.lines.into(),
         program_type: image.program_type,
         layout: image.layout,
@@ -544,7 +549,8 @@ impl Decoder<'_> {
             pseudo::CALL => Ok(op(Code::Call, insn.imm.into())),
             pseudo::HELPER => {
                 let id = insn.imm as u32;
-                let Some(helper) = helper::by_id(id) else {
+                let own = || self.image.own_helper(id).map(|_| helper::OWN);
+                let Some(helper) = helper::by_id(id).or_else(own) else {
                     return Err(LoadError::UnknownHelper { pc, id });
                 };
                 let index = match self.helpers.iter().position(|(known, _)| *known == id) {

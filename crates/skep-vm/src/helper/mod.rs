@@ -23,6 +23,7 @@ pub mod kfunc;
 mod lock;
 mod loops;
 mod map;
+mod own;
 mod packet;
 mod perf;
 mod print;
@@ -36,6 +37,8 @@ mod tail_call;
 mod task;
 mod time;
 
+pub(crate) use own::OWN;
+pub use own::{Arguments, OwnHelper, OwnHelperFn};
 pub(crate) use tail_call::TAIL_CALL;
 
 /// A helper: takes r1 to r5, answers r0.

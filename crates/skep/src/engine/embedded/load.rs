@@ -266,6 +266,7 @@ fn image(load: &ProgramLoad<'_>, poisons: Vec<(usize, String)>) -> Result<Image>
         kfuncs: load.kfuncs.to_vec(),
         poisons,
         symbols: Vec::new(),
+        own_helpers: Vec::new(),
     })
 }
 
