@@ -1,6 +1,6 @@
 ; test verify
 ; Nine functions, each called by the one before.
-; verify: => refused="frames is too deep" id=verifier-call-depth edit=none
+; verify: => refused="frames is too deep" id=verifier-call-depth because="21: function 9 of the chain" edit=verifies
 .license "GPL"
 .section "socket"
 .function t

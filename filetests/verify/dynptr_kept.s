@@ -1,6 +1,6 @@
 ; test verify
 ; A reserved dynptr that is neither submitted nor discarded.
-; verify: => refused="reference leak" id=verifier-reference-leak because="bpf_ringbuf_reserve_dynptr"
+; verify: => refused="reference leak" id=verifier-reference-leak because="6: bpf_ringbuf_reserve_dynptr" edit=verifies
 .license "GPL"
 .map events {
     type ringbuf

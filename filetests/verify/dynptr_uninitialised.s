@@ -1,6 +1,6 @@
 ; test verify
 ; A dynptr that nothing has initialised.
-; verify: => refused="Expected an initialized dynptr as" id=verifier-dynptr edit=none
+; verify: => refused="Expected an initialized dynptr as" id=verifier-dynptr edit=verifies
 .license "GPL"
 .section "tc"
 .function t

@@ -1,6 +1,6 @@
 ; test verify
 ; A jump beyond the last instruction.
-; verify: => refused="jump out of range from insn 1 to 9" id=verifier-jump edit=none
+; verify: => refused="jump out of range from insn 1 to 9" id=verifier-jump edit=verifies
 .license "GPL"
 .section "socket"
 .function t

@@ -1,6 +1,6 @@
 ; test verify
 ; The classic packet load outside of socket filters and tc.
-; verify: => refused="BPF_LD_[ABS|IND] instructions not allowed for this program type" id=verifier-packet-load edit=none
+; verify: => refused="BPF_LD_[ABS|IND] instructions not allowed for this program type" id=verifier-packet-load edit=verifies
 .license "GPL"
 .section "xdp"
 .function t

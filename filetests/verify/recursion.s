@@ -1,6 +1,6 @@
 ; test verify
 ; A function that calls itself.
-; verify: => refused="the call stack of 8 frames is too deep" id=verifier-call-depth edit=none
+; verify: => refused="the call stack of 8 frames is too deep" id=verifier-call-depth because="the function calls itself here" edit=verifies
 .license "GPL"
 .section "socket"
 .function t

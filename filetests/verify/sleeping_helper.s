@@ -1,6 +1,6 @@
 ; test verify
 ; A helper that may sleep, in a program that may not.
-; verify: => refused="might sleep in a non-sleepable prog" id=verifier-sleepable
+; verify: => refused="might sleep in a non-sleepable prog" id=verifier-sleepable edit=verifies
 .license "GPL"
 .section "kprobe/do_unlinkat"
 .function t

@@ -1,6 +1,6 @@
 ; test verify
 ; Two functions whose stacks are too large together.
-; verify: => refused="combined stack size of 2 calls is" id=verifier-stack-too-large edit=none
+; verify: => refused="combined stack size of 2 calls is" id=verifier-stack-too-large because="0: this function uses 304 bytes of stack" edit=verifies
 .license "GPL"
 .section "socket"
 .function t

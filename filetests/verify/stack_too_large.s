@@ -1,6 +1,6 @@
 ; test verify
 ; A variable beyond the 512 bytes.
-; verify: => refused="stack" id=verifier-stack-too-large edit=none
+; verify: => refused="invalid write to stack R10 off=-520 size=8" id=verifier-stack-too-large edit=verifies
 .license "GPL"
 .section "socket"
 .function t

@@ -11,6 +11,7 @@ use crate::state::State;
 use crate::state::reg::Reg;
 use crate::verified::Rejection;
 
+pub mod calls;
 pub mod catalogue;
 pub mod edit;
 pub mod from_log;
@@ -88,7 +89,11 @@ impl Case<'_> {
 
     /// The register that the fault names first (`R3 ...`).
     pub fn named_register(&self) -> Option<u8> {
-        self.fault.lines.iter().find_map(|line| register_in(line))
+        let lines = &self.fault.lines;
+        lines
+            .iter()
+            .find_map(|line| register_in(line))
+            .or_else(|| lines.iter().find_map(|line| argument_in(line)))
     }
 
     /// A register of the active frame before the refused instruction.
@@ -125,6 +130,17 @@ fn register_in(line: &str) -> Option<u8> {
             let number: u8 = word.strip_prefix('R')?.parse().ok()?;
             (number <= 10).then_some(number)
         })
+}
+
+/// The register of `arg0` or `arg#0` of a text: arguments of kernel functions count from 0.
+fn argument_in(line: &str) -> Option<u8> {
+    let rest = &line[line.find("arg")? + 3..];
+    let rest = rest.strip_prefix('#').unwrap_or(rest);
+    let digit = rest
+        .bytes()
+        .next()
+        .filter(|byte| (b'0'..b'5').contains(byte))?;
+    Some(digit - b'0' + 1)
 }
 
 /// Explains the rejection of `input`.

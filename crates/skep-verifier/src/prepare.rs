@@ -21,6 +21,7 @@ use crate::input::{BtfIdx, Input, MapId, MapInfo};
 use crate::structure::{self, Isa, Subprograms, Verdicts, func_info};
 use crate::verifier::{Subprog, Verifier};
 
+const EPERM: i32 = 1;
 const EINVAL: i32 = 22;
 const EBADF: i32 = 9;
 const ENOTSUPP: i32 = 524;
@@ -49,6 +50,10 @@ impl Verifier<'_> {
         let insns = &input.insns[..];
         structure::check_flags(input.flags, &input.profile)?;
         structure::check_size(insns.len(), self.allow.bpf)?;
+        if !self.platform.place.may_load() {
+            // The system call fails before there is a log.
+            return Err(Fault::new(EPERM, "verifier-permission", ""));
+        }
         let version = input.profile.version;
         let isa = Isa::linux(version.major, version.minor);
         let callback = exception_callback(input)?;

@@ -35,7 +35,10 @@ fn has(line: &str, parts: &[&str]) -> bool {
 
 /// The entry of a fault.
 pub fn entry(fault: &Fault) -> &'static Entry {
-    by_lines(&fault.lines)
+    match fault.lines[..] {
+        [] if fault.errno == 1 => &PERMISSION,
+        _ => by_lines(&fault.lines),
+    }
 }
 
 /// The entry of a kernel's last lines.
@@ -67,7 +70,7 @@ pub static PERMISSION: Entry = Entry {
     patterns: &[],
     here: "",
     help: "load it with CAP_BPF, and CAP_PERFMON or CAP_NET_ADMIN as its type needs; else look at kernel.unprivileged_bpf_disabled, the lockdown mode, a seccomp filter of a container, and before Linux 5.11 RLIMIT_MEMLOCK",
-    rule: None,
+    rule: Some(rules::attach::privilege),
 };
 
 /// Every entry, the more specific before the more general.
@@ -128,7 +131,7 @@ pub static ALL: &[Entry] = &[
         ],
         here: "",
         help: "at most 8 functions may be active: make the recursion a loop",
-        rule: None,
+        rule: Some(rules::frames::depth),
     },
     Entry {
         id: "verifier-negative-size",
@@ -192,7 +195,7 @@ pub static ALL: &[Entry] = &[
         ],
         here: "",
         help: "load the object with a loader that creates its maps and relocates the references",
-        rule: None,
+        rule: Some(rules::attach::map_reference),
     },
     Entry {
         id: "verifier-license",
@@ -239,7 +242,7 @@ pub static ALL: &[Entry] = &[
         patterns: &[&["BPF_LD_[ABS|IND]"], &["BPF_LD_ABS"]],
         here: "",
         help: "only socket filters and tc programs have them: compare with `data_end` and read from the packet's pointer, or use bpf_skb_load_bytes()",
-        rule: None,
+        rule: Some(rules::attach::packet_load),
     },
     Entry {
         id: "verifier-kfunc",
@@ -251,7 +254,18 @@ pub static ALL: &[Entry] = &[
         ],
         here: "",
         help: "use a program type for which the function is registered",
-        rule: None,
+        rule: Some(rules::attach::kfunc),
+    },
+    Entry {
+        id: "verifier-global-function",
+        title: "a global function gets something else than its types say",
+        patterns: &[
+            &["Caller passes invalid args into func"],
+            &["is global and assumed valid"],
+        ],
+        here: "",
+        help: "global functions are verified alone, by their types: check for NULL within, or declare the function static",
+        rule: Some(rules::attach::global_argument),
     },
     Entry {
         id: "verifier-argument",
@@ -278,7 +292,7 @@ pub static ALL: &[Entry] = &[
         ],
         here: "passed here",
         help: "acquire a reference, or stay within bpf_rcu_read_lock(), and check for NULL",
-        rule: None,
+        rule: Some(rules::trust::rule),
     },
     Entry {
         id: "verifier-context-modified",
@@ -329,7 +343,7 @@ pub static ALL: &[Entry] = &[
         ],
         here: "",
         help: "shorten the section, and leave it on every path",
-        rule: Some(rules::reference::rule),
+        rule: Some(rules::region::lock),
     },
     Entry {
         id: "verifier-return-value",
@@ -373,23 +387,23 @@ pub static ALL: &[Entry] = &[
         rule: Some(rules::scalar::rule),
     },
     Entry {
-        id: "verifier-pointer-kind",
-        title: "a pointer that cannot be used so",
-        patterns: &[&["invalid mem access '"], &["cannot access ptr member"]],
-        here: "",
-        help: "this kind of pointer can only be passed on to helpers",
-        rule: None,
-    },
-    Entry {
         id: "verifier-type-bounds",
         title: "a field outside of the type is accessed",
         patterns: &[
             &["access beyond struct"],
             &["access beyond the end of member"],
-            &["cannot access ptr member ops"],
+            &["cannot access ptr member"],
         ],
         here: "",
         help: "read the field with BPF_CORE_READ, so that its place fits the running kernel",
+        rule: Some(rules::trust::bounds),
+    },
+    Entry {
+        id: "verifier-pointer-kind",
+        title: "a pointer that cannot be used so",
+        patterns: &[&["invalid mem access '"]],
+        here: "",
+        help: "this kind of pointer can only be passed on to helpers",
         rule: None,
     },
     Entry {
@@ -425,17 +439,6 @@ pub static ALL: &[Entry] = &[
         rule: Some(rules::looping::rule),
     },
     Entry {
-        id: "verifier-global-function",
-        title: "a global function gets something else than its types say",
-        patterns: &[
-            &["Caller passes invalid args into func"],
-            &["is global and assumed valid"],
-        ],
-        here: "",
-        help: "global functions are verified alone, by their types: check for NULL within, or declare the function static",
-        rule: None,
-    },
-    Entry {
         id: "verifier-attach-target",
         title: "the program cannot be attached there",
         patterns: &[
@@ -447,7 +450,7 @@ pub static ALL: &[Entry] = &[
         ],
         here: "",
         help: "attach to a function that allows this kind of program",
-        rule: None,
+        rule: Some(rules::attach::target),
     },
     Entry {
         id: "verifier-unreachable",
@@ -471,7 +474,7 @@ pub static ALL: &[Entry] = &[
         patterns: &[&["jump out of range"], &["jump into the middle of ldimm64"]],
         here: "",
         help: "jump within the function",
-        rule: None,
+        rule: Some(rules::structure::jump),
     },
     Entry {
         id: "verifier-division",
@@ -496,10 +499,10 @@ pub static ALL: &[Entry] = &[
     Entry {
         id: "verifier-dynptr",
         title: "a dynptr is used in the wrong state",
-        patterns: &[&["dynptr"]],
+        patterns: &[&["dynptr"], &["arg ", "is an unacquired reference"]],
         here: "",
         help: "initialise it before, use it until it is submitted or discarded, and do that once",
-        rule: None,
+        rule: Some(rules::dynptr::rule),
     },
     Entry {
         id: "verifier-iterator",
@@ -510,7 +513,7 @@ pub static ALL: &[Entry] = &[
         ],
         here: "",
         help: "new, next until NULL, destroy: in this order, on every path",
-        rule: None,
+        rule: Some(rules::dynptr::iterator),
     },
     Entry {
         id: "verifier-pointer-leak",
@@ -518,7 +521,7 @@ pub static ALL: &[Entry] = &[
         patterns: &[&["leaks addr"], &["leak pointer"]],
         here: "",
         help: "programs of unprivileged users may not store or return addresses: CAP_PERFMON allows it",
-        rule: None,
+        rule: Some(rules::attach::privilege),
     },
     Entry {
         id: "verifier-pointer-comparison",
@@ -526,7 +529,7 @@ pub static ALL: &[Entry] = &[
         patterns: &[&["pointer comparison prohibited"]],
         here: "",
         help: "programs of unprivileged users may not compare pointers: CAP_PERFMON allows it",
-        rule: None,
+        rule: Some(rules::attach::privilege),
     },
     Entry {
         id: "verifier-patch-range",

@@ -6,7 +6,7 @@
 
 use skep_spec::insn::{Insn, class, jmp};
 
-use crate::input::Input;
+use crate::input::{Caps, Input, MapInfo};
 
 /// A change of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,12 +26,20 @@ pub enum Edit {
     License(&'static str),
     /// These load flags too.
     Flags(u32),
+    /// Without these load flags.
+    WithoutFlags(u32),
+    /// Loaded by a user with these privileges.
+    Caps(Caps),
     /// Another place of attachment.
     AttachType(skep_spec::program::AttachType),
     /// Another kind of program.
     ProgramType(skep_spec::program::ProgramType),
     /// A map defined otherwise: its number of entries, value size, flags.
     Map { map: usize, change: MapChange },
+    /// One more map: a single value of that many bytes for each CPU. It comes after all others.
+    Scratch { bytes: u32 },
+    /// These one after the other; places count in what the ones before have made.
+    Several(Vec<Edit>),
 }
 
 /// What of a map's definition is changed.
@@ -54,6 +62,27 @@ impl Edit {
             Edit::Replace { at, count, insns } => splice(&mut new, *at, *count, insns, true)?,
             Edit::License(license) => new.license = (*license).into(),
             Edit::Flags(flags) => new.flags |= flags,
+            Edit::WithoutFlags(flags) => new.flags &= !flags,
+            Edit::Caps(caps) => new.caps = *caps,
+            Edit::Several(edits) => {
+                for edit in edits {
+                    new = edit.apply(&new)?;
+                }
+            }
+            Edit::Scratch { bytes } => new.maps.push(MapInfo {
+                name: "scratch".into(),
+                map_type: skep_spec::map::MapType::PercpuArray,
+                key_size: 4,
+                value_size: *bytes,
+                max_entries: 1,
+                flags: 0,
+                map_extra: 0,
+                key_type: None,
+                value_type: None,
+                inner: None,
+                frozen: None,
+                user_address: 0,
+            }),
             Edit::AttachType(attach) => new.attach_type = Some(*attach),
             Edit::ProgramType(program) => new.program_type = *program,
             Edit::Map { map, change } => {
@@ -143,6 +172,12 @@ fn splice(input: &mut Input, at: usize, count: usize, insns: &[Insn], caught: bo
             *slot = moved(*slot as i64).max(0) as usize;
         }
     };
+    if insns.is_empty() {
+        // A function that is taken out as a whole leaves no record.
+        input
+            .functions
+            .retain(|function| !(at..end).contains(&function.insn));
+    }
     input
         .functions
         .iter_mut()

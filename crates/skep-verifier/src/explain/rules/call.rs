@@ -6,7 +6,8 @@ use skep_spec::map::MapType;
 use skep_spec::program::flags;
 
 use crate::explain::edit::{Edit, MapChange};
-use crate::explain::{Case, Findings};
+use crate::explain::rules::region;
+use crate::explain::{Case, Findings, calls};
 use crate::state::reg::Kind;
 
 fn called<'c>(case: &Case<'c>) -> Option<&'c helper::Helper> {
@@ -101,23 +102,56 @@ pub fn poison(case: &Case<'_>) -> Findings {
     Findings {
         here: "the field or type that is accessed here does not exist in the kernel's types".into(),
         help: Some("guard the access: `if (bpf_core_field_exists(p->field))`, or describe the other layout with a `struct name___flavour`".into()),
-        edits: vec![(
-            Edit::Replace { at: case.insn, count: 1, insns: vec![Insn::mov64_imm(0, 0)] },
-            "0 in place of the access, as where the field is missing".into(),
-        )],
+        edits: lost_register(case)
+            .map(|number| {
+                (
+                    Edit::Replace { at: case.insn, count: 1, insns: vec![Insn::mov64_imm(number, 0)] },
+                    format!("`r{number} = 0` in place of the access, as where the field is missing"),
+                )
+            })
+            .collect(),
         ..Findings::default()
     }
 }
 
+/// Registers that the lost instruction may have written: the first that the code after it reads without having it.
+fn lost_register(case: &Case<'_>) -> impl Iterator<Item = u8> {
+    let regs = case.state().map(|state| state.frame().regs);
+    let after = case.input.insns.get(case.insn + 1..).unwrap_or_default();
+    let lost = after.iter().take(32).find_map(|insn| {
+        [insn.src, insn.dst].into_iter().find(|&number| {
+            number < 10 && regs.is_some_and(|regs| regs[usize::from(number)].kind == Kind::NotInit)
+        })
+    });
+    lost.into_iter().chain([0])
+}
+
 /// A sleeping function in a program that may not sleep.
 pub fn sleepable(case: &Case<'_>) -> Findings {
-    let name = called(case).map_or("this call", |helper| helper.name);
-    Findings {
+    const COPY_FROM_USER: i32 = 148;
+    const PROBE_READ_USER: u32 = 112;
+    let name = calls::name(case.input, case.insn).unwrap_or("this call");
+    let mut found = Findings {
         here: format!("{name} may sleep"),
         help: Some("load the program as a sleepable one, where its hook allows that: a section with `.s`, as in `SEC(\"fentry.s/...\")`".into()),
-        edits: vec![(Edit::Flags(flags::SLEEPABLE), "the program loaded as sleepable".into())],
         ..Findings::default()
+    };
+    region::sleeps(case, &mut found);
+    found.edits.push((
+        Edit::Flags(flags::SLEEPABLE),
+        "the program loaded as sleepable".into(),
+    ));
+    if case.input.insns.get(case.insn) == Some(&Insn::call_helper(COPY_FROM_USER as u32)) {
+        found.edits.push((
+            Edit::Replace {
+                at: case.insn,
+                count: 1,
+                insns: vec![Insn::call_helper(PROBE_READ_USER)],
+            },
+            "bpf_probe_read_user in its place, which reads what is in memory already".into(),
+        ));
     }
+    found
 }
 
 /// A map of a kind that the helper does not work on.

@@ -18,6 +18,19 @@ pub fn field(case: &Case<'_>) -> Findings {
     let bytes = insn.width() as u32;
     let hook = case.input.hook_name();
     let verb = if write { "written" } else { "read" };
+    let lacks = |line: &String| line.contains("-th argument");
+    if case.fault.lines.iter().any(lacks) {
+        found.here = "the function has no such argument".into();
+        found.help = Some(
+            "only fexit and fmod_ret programs see the function's result, after the arguments"
+                .into(),
+        );
+        found.edits.push((
+            Edit::AttachType(skep_spec::program::AttachType::TraceFexit),
+            "attached as fexit, where the result follows the arguments".into(),
+        ));
+        return found;
+    }
     match u32::try_from(off).ok().and_then(|off| layout.field_at(off)) {
         Some((_, field)) => {
             let access = if write { field.write } else { field.read };

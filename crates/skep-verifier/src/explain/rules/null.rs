@@ -4,7 +4,7 @@ use skep_spec::insn::{Insn, jmp};
 
 use crate::explain::edit::Edit;
 use crate::explain::history::What;
-use crate::explain::{Case, Findings};
+use crate::explain::{Case, Findings, calls};
 
 /// See the catalogue.
 pub fn rule(case: &Case<'_>) -> Findings {
@@ -19,7 +19,9 @@ pub fn rule(case: &Case<'_>) -> Findings {
                 let name = case
                     .input
                     .helper(helper as u32)
-                    .map_or("the kernel function", |helper| helper.name);
+                    .map(|helper| helper.name)
+                    .or_else(|| calls::name(case.input, event.insn))
+                    .unwrap_or("the kernel function");
                 origin = Some(name);
                 found.because.push((
                     event.insn,

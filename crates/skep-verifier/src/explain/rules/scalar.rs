@@ -4,7 +4,7 @@ use skep_spec::insn::{Insn, alu, class, size};
 
 use crate::explain::edit::Edit;
 use crate::explain::history::What;
-use crate::explain::{Case, Findings};
+use crate::explain::{Case, Findings, calls};
 use crate::state::reg::Kind;
 
 /// `bpf_probe_read_kernel`
@@ -74,29 +74,39 @@ pub fn rule(case: &Case<'_>) -> Findings {
          or take a hook that gives typed pointers (fentry, tp_btf)"
             .into(),
     );
-    let insn = case.input.insns.get(case.insn).copied().unwrap_or_default();
-    if insn.code & class::MASK == class::LDX {
-        let bytes = insn.width() as i32;
-        found.edits.push((
-            Edit::Replace {
-                at: case.insn,
-                count: 1,
-                insns: vec![
-                    Insn::mov64_reg(3, number),
-                    Insn::alu64_imm(alu::ADD, 3, i32::from(insn.off)),
-                    Insn::store_imm(size::DW, 10, -8, 0),
-                    Insn::mov64_reg(1, 10),
-                    Insn::alu64_imm(alu::ADD, 1, -8),
-                    Insn::mov64_imm(2, bytes),
-                    Insn::call_helper(PROBE_READ_KERNEL),
-                    Insn::load(insn.code & size::MASK, insn.dst, 10, -8),
-                ],
-            },
-            format!(
-                "bpf_probe_read_kernel in place of {}",
-                case.lines.insn_text(case.insn)
-            ),
-        ));
-    }
+    found.edits.extend(probe_read(case, number));
     found
+}
+
+/// bpf_probe_read_kernel() in place of the refused load through that register.
+pub fn probe_read(case: &Case<'_>, number: u8) -> Option<(Edit, String)> {
+    let insn = case.input.insns.get(case.insn).copied()?;
+    if insn.code & class::MASK != class::LDX {
+        return None;
+    }
+    let own = calls::depth(case.input, calls::function_of(case.input, case.insn));
+    let place = i16::try_from(-(own + 8)).ok()?;
+    let mut insns = vec![Insn::mov64_reg(3, number)];
+    if insn.off != 0 {
+        insns.push(Insn::alu64_imm(alu::ADD, 3, i32::from(insn.off)));
+    }
+    insns.extend([
+        Insn::store_imm(size::DW, 10, place, 0),
+        Insn::mov64_reg(1, 10),
+        Insn::alu64_imm(alu::ADD, 1, i32::from(place)),
+        Insn::mov64_imm(2, insn.width() as i32),
+        Insn::call_helper(PROBE_READ_KERNEL),
+        Insn::load(insn.code & size::MASK, insn.dst, 10, place),
+    ]);
+    Some((
+        Edit::Replace {
+            at: case.insn,
+            count: 1,
+            insns,
+        },
+        format!(
+            "bpf_probe_read_kernel in place of {}",
+            case.lines.insn_text(case.insn)
+        ),
+    ))
 }

@@ -3,7 +3,7 @@
 use skep_spec::insn::{Insn, class, size};
 
 use crate::explain::edit::Edit;
-use crate::explain::rules::bounds;
+use crate::explain::rules::{bounds, frames};
 use crate::explain::{Case, Findings};
 use crate::state::frame::slot_index;
 use crate::state::reg::Kind;
@@ -124,7 +124,7 @@ pub fn too_large(case: &Case<'_>) -> Findings {
             .push("the array on the stack ends where r10 points".into());
         return found;
     }
-    Findings::default()
+    frames::too_large(case)
 }
 
 /// Start and size of the stack memory that a call is refused for.

@@ -3,7 +3,7 @@
 use skep_spec::insn::Insn;
 
 use crate::explain::edit::Edit;
-use crate::explain::{Case, Findings};
+use crate::explain::{Case, Findings, calls};
 
 /// Code that nothing reaches.
 pub fn unreachable(case: &Case<'_>) -> Findings {
@@ -69,4 +69,32 @@ pub fn division(case: &Case<'_>) -> Findings {
         )],
         ..Findings::default()
     }
+}
+
+/// A jump to a place outside of its function, or into the middle of an instruction.
+pub fn jump(case: &Case<'_>) -> Findings {
+    let mut found = Findings::default();
+    let insn = case.input.insns.get(case.insn).copied().unwrap_or_default();
+    let Some(off) = insn.jump_offset() else {
+        return found;
+    };
+    let to = case.insn as i64 + 1 + i64::from(off);
+    found.here = format!("jumps to {to}, where no instruction of this function begins");
+    let (start, end) = calls::function_of(case.input, case.insn);
+    let exit = (start..end)
+        .rev()
+        .find(|&at| case.input.insns[at].is_exit());
+    if let Some(exit) = exit
+        && let Ok(off) = i16::try_from(exit as i64 - (case.insn as i64 + 1))
+    {
+        found.edits.push((
+            Edit::Replace {
+                at: case.insn,
+                count: 1,
+                insns: vec![Insn { off, ..insn }],
+            },
+            format!("a jump to the function's last return, {exit}"),
+        ));
+    }
+    found
 }

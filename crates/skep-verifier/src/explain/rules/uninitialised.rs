@@ -4,7 +4,7 @@ use skep_spec::insn::Insn;
 
 use crate::explain::edit::Edit;
 use crate::explain::history::What;
-use crate::explain::{Case, Findings};
+use crate::explain::{Case, Findings, calls};
 
 /// See the catalogue.
 pub fn rule(case: &Case<'_>) -> Findings {
@@ -23,6 +23,7 @@ pub fn rule(case: &Case<'_>) -> Findings {
             "keep what r{number} held in r6 to r9 or on the stack over the call"
         ));
         found.here = format!("r{number} is read after the call");
+        found.edits.extend(kept_over(case, event.point, number));
     } else {
         let at_exit = case
             .input
@@ -50,4 +51,29 @@ pub fn rule(case: &Case<'_>) -> Findings {
         format!("`r{number} = 0` before {}", case.lines.insn_text(case.insn)),
     ));
     found
+}
+
+/// What the register held before the call, brought back after it.
+fn kept_over(case: &Case<'_>, point: usize, number: u8) -> Option<(Edit, String)> {
+    let at = case.trail.get(point)?.insn;
+    let (before, after) = calls::kept(case, point, &[number]);
+    if before.is_empty() {
+        return None;
+    }
+    Some((
+        Edit::Several(vec![
+            Edit::InsertAfter {
+                end: at + 1,
+                insns: after,
+            },
+            Edit::Insert {
+                before: at,
+                insns: before,
+            },
+        ]),
+        format!(
+            "r{number} kept on the stack over {}",
+            case.lines.insn_text(at)
+        ),
+    ))
 }

@@ -1,0 +1,30 @@
+; test verify
+; A helper is called while a lock is held.
+; verify: => refused="function calls are not allowed while holding a lock" id=verifier-lock because="9: the lock is taken here" edit=verifies
+.license "GPL"
+struct bpf_spin_lock { u32 val; };
+struct guarded { struct bpf_spin_lock lock; int count; };
+.map values {
+    type array
+    key u32
+    value struct guarded
+    max_entries 1
+}
+.section "tc"
+.function int t(struct __sk_buff *ctx)
+    *(u32 *)(r10 - 4) = 0
+    r2 = r10
+    r2 += -4
+    r1 = map values ll
+    call bpf_map_lookup_elem
+    if r0 == 0 goto out
+    r6 = r0
+    r1 = r6
+    call bpf_spin_lock
+    call bpf_ktime_get_ns
+    *(u32 *)(r6 + 4) = r0
+    r1 = r6
+    call bpf_spin_unlock
+out:
+    r0 = 0
+    exit
