@@ -44,6 +44,14 @@ impl State {
     pub fn new(subprog: u32) -> State {
         State {
             frames: vec![Rc::new(Frame::new(0, subprog, None))],
+            ..State::hollow()
+        }
+    }
+
+    /// A place holder without frames, for while a state is lent.
+    pub(crate) fn hollow() -> State {
+        State {
+            frames: Vec::new(),
             held: Rc::new(Held::default()),
             speculative: false,
             in_sleepable: false,

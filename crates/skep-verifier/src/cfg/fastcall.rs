@@ -21,7 +21,7 @@ pub struct FastCall {
 /// The patterns of a program.
 #[derive(Clone, Debug, Default)]
 pub struct FastCalls {
-    /// Slots that belong to a pattern.
+    /// Slots that belong to a pattern; empty without patterns.
     member: Vec<bool>,
     subprograms: Vec<Boundary>,
 }
@@ -56,7 +56,7 @@ impl FastCalls {
         call: &mut dyn FnMut(usize, Insn) -> Option<FastCall>,
     ) -> FastCalls {
         let mut found = FastCalls {
-            member: vec![false; insns.len()],
+            member: Vec::new(),
             subprograms: Vec::with_capacity(subprograms.count()),
         };
         for sub in subprograms.all() {
@@ -116,6 +116,7 @@ impl FastCalls {
         if pairs == 0 {
             return;
         }
+        self.member.resize(insns.len(), false);
         self.member[at - pairs..at].fill(true);
         self.member[at + 1..=at + pairs].fill(true);
         let end = lowest + WORD * pairs as i16;

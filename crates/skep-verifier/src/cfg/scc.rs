@@ -5,7 +5,7 @@
 
 use skep_spec::insn::Insn;
 
-/// The loop of each slot, 0 for none.
+/// The loop of each slot, 0 for none and where the list ends.
 #[derive(Clone, Debug, Default)]
 pub struct Loops {
     of: Vec<u32>,
@@ -17,13 +17,11 @@ impl Loops {
     pub fn find(insns: &[Insn]) -> Loops {
         const DONE: u32 = u32::MAX;
         let slots = insns.len();
-        let mut loops = Loops {
-            of: vec![0; slots],
-            count: 0,
-        };
+        let mut loops = Loops::default();
         if !super::has_back_edge(insns) {
             return loops;
         }
+        loops.of = vec![0; slots];
         // Order of discovery from 1, or 0 if unseen, or DONE once its component is closed; the lowest order reached.
         let (mut order, mut low) = (vec![0u32; slots], vec![0u32; slots]);
         let (mut open, mut path) = (Vec::new(), Vec::<(usize, u8)>::new());

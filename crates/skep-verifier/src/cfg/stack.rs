@@ -106,6 +106,18 @@ pub fn check(
 ) -> Rule<Depth> {
     let count = subprograms.count();
     let graph = Graph::of(insns, subprograms, uses, layout, throws);
+    if let ([sub], [events]) = (subprograms.all(), &graph.events[..])
+        && events.is_empty()
+    {
+        // Most programs are one function.
+        let large = graph.bytes(0) >= PRIVATE_BYTES_MIN;
+        let private = vec![layout.private_stack && !sub.has_tail_call && large];
+        return Ok(Depth {
+            main_bytes: graph.enter(0, 0, 0, &private)?,
+            private,
+            tail_call_reachable: vec![sub.has_tail_call],
+        });
+    }
     let tail_calls = graph.tail_call_reachable();
     // What a later callback reaches may interrupt the main program, so its frames are never private.
     let mut shared = vec![false; count];

@@ -8,7 +8,6 @@ use skep_spec::map::{MapType, flags as map_flags};
 
 use crate::check::call::{EACCES, EINVAL};
 use crate::check::call_meta::CallMeta;
-use crate::check::mem::Access;
 use crate::fault::{Fault, Rule};
 use crate::input::MapId;
 use crate::state::reg::{Flags, Reg};
@@ -77,19 +76,7 @@ impl Verifier<'_> {
         }
         self.record_map(&meta)?;
         self.record_key(&meta)?;
-        for at in 0..meta.access_size {
-            self.check_mem_access(
-                meta.regno,
-                at as i32,
-                Access {
-                    size: 1,
-                    write: true,
-                    value: None,
-                    sign_extend: false,
-                    strict_once: false,
-                },
-            )?;
-        }
+        self.fill_memory(meta.regno, meta.access_size)?;
         if meta.release_regno != 0 {
             self.release_argument(&meta)?;
         }

@@ -48,6 +48,8 @@ pub struct Checkpoint {
     /// No longer compared with; kept for walking back through it.
     pub evicted: bool,
     pub hint: Hint,
+    /// The register that showed last that a path coming back here made progress.
+    pub progress_in: u8,
 }
 
 impl Checkpoint {
@@ -63,6 +65,7 @@ impl Checkpoint {
             cleaned: false,
             evicted: false,
             hint: Hint::default(),
+            progress_in: 0,
         }
     }
 

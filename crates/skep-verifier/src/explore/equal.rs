@@ -12,9 +12,10 @@ use crate::state::slot::{Slot, SlotByte};
 use crate::verifier::Subprog;
 
 /// How alike they must be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Exactness {
     /// What did not matter may differ.
+    #[default]
     NotExact,
     /// No progress was made: all the same.
     Exact,
@@ -69,7 +70,7 @@ impl IdMap {
 }
 
 /// What the comparison depends on besides the states.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Terms {
     pub exactness: Exactness,
     /// Uninitialised stack may be read.
@@ -144,14 +145,27 @@ pub fn unwritten_where_read(old: &Checkpoint, current: &State, subprogs: &mut [S
     }
 }
 
-/// Whether the states look as if no progress was made between them.
-pub fn may_loop(old: &State, current: &State) -> bool {
-    old.frames.len() == current.frames.len() && {
-        let (a, b) = (old.frame(), current.frame());
-        std::ptr::eq(a, b)
-            || a.regs.iter().zip(&b.regs).all(|(a, b)| {
-                same_value(a, b) && same_number(a, b) && a.id == b.id && a.ref_id == b.ref_id
-            })
+/// Whether the states look as if no progress was made between them; if not, a register of the active function that
+/// differs, where it is one.
+pub fn may_loop(old: &State, current: &State, differed: u8) -> Result<(), u8> {
+    if old.frames.len() != current.frames.len() {
+        return Err(differed);
+    }
+    let (a, b) = (old.frame(), current.frame());
+    if std::ptr::eq(a, b) {
+        return Ok(());
+    }
+    let differs = |number: usize| {
+        let (a, b) = (&a.regs[number], &b.regs[number]);
+        !(same_value(a, b) && same_number(a, b) && a.id == b.id && a.ref_id == b.ref_id)
+    };
+    // What differed last mostly differs again: a loop's counter.
+    if differs(usize::from(differed)) {
+        return Err(differed);
+    }
+    match (0..11).find(|&number| differs(number)) {
+        Some(number) => Err(number as u8),
+        None => Ok(()),
     }
 }
 
@@ -348,21 +362,34 @@ impl Comparison<'_> {
     /// Whether the old slot covers the current one.
     fn slot(&mut self, old: &Slot, current: Option<&Slot>, precise: bool) -> bool {
         let exact = self.terms.exactness != Exactness::NotExact;
-        for index in 0..8 {
+        if exact && current.is_none_or(|current| current.bytes != old.bytes) {
+            return false;
+        }
+        let uninit_stack = self.terms.uninit_stack;
+        let counts = |byte: SlotByte| match byte {
+            SlotByte::Invalid => false,
+            SlotByte::Misc => !uninit_stack,
+            _ => true,
+        };
+        let Some(first) = old.bytes.iter().position(|&byte| counts(byte)) else {
+            return true;
+        };
+        let Some(current) = current else {
+            return false;
+        };
+        if old.is_full_spill() && current.is_full_spill() {
+            let precise = precise || self.terms.always_precise;
+            return self.reg(&old.reg, &current.reg, precise);
+        }
+        // Eight bytes of anything load as an unknown number.
+        if let (Some(a), Some(b)) = (self.as_scalar(old), self.as_scalar(current)) {
+            let precise = (precise || self.terms.always_precise) && old.is_full_spill();
+            return self.reg(a, b, precise);
+        }
+        for index in first..8 {
             let was = old.bytes[index];
-            if exact && current.is_none_or(|current| current.bytes[index] != was) {
-                return false;
-            }
-            if was == SlotByte::Invalid || self.terms.uninit_stack && was == SlotByte::Misc {
+            if !counts(was) {
                 continue;
-            }
-            let Some(current) = current else {
-                return false;
-            };
-            // Eight bytes of anything load as an unknown number.
-            if let (Some(a), Some(b)) = (self.as_scalar(old), self.as_scalar(current)) {
-                let precise = (precise || self.terms.always_precise) && old.is_full_spill();
-                return self.reg(a, b, precise);
             }
             let is = current.bytes[index];
             if was == SlotByte::Misc && is == SlotByte::Zero {

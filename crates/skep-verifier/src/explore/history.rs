@@ -153,10 +153,15 @@ impl History {
             .filter(|entry| entry.insn as usize == insn)
     }
 
-    /// The instruction before `insn` on a path that starts at `first` and whose rest is `trail`; `None` at its start.
+    /// The instruction before `insn`, whose entry of `trail` is `entry`, on a path that starts at `first` and whose rest is
+    /// `trail`; `None` at its start.
     #[inline]
-    pub fn step_back(&self, trail: &mut Trail, first: usize, insn: usize) -> Option<i32> {
-        let entry = self.entry(*trail, insn).copied();
+    pub fn step_back(
+        trail: &mut Trail,
+        first: usize,
+        insn: usize,
+        entry: Option<&Entry>,
+    ) -> Option<i32> {
         if insn == first && (trail.len == 0 || trail.len == 1 && entry.is_some()) {
             return None;
         }

@@ -4,7 +4,7 @@
 //! Invariant: a state that a loop led back to is only trusted as far as its numbers all lie within, until every path
 //! out of the loop was walked.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::checkpoint::same_callsites;
 use super::equal::IdMap;
@@ -24,7 +24,7 @@ const FRAMES: usize = 8;
 const ROUNDS_MAX: u32 = 64;
 
 /// A loop in a function, with the calls that lead there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LoopKey {
     sites: [u32; FRAMES],
     number: u32,
@@ -52,7 +52,7 @@ pub struct Visit {
 /// All of them.
 #[derive(Debug, Default)]
 pub struct Visits {
-    by_key: HashMap<LoopKey, Visit>,
+    by_key: BTreeMap<LoopKey, Visit>,
     /// Paths back, in all.
     pub back_edges: usize,
 }
@@ -80,6 +80,9 @@ impl Verifier<'_> {
 
     /// Whether paths led back into the loop of that stored state whose rest is not known yet.
     pub(super) fn is_incomplete(&self, index: u32) -> bool {
+        if self.explore.visits.back_edges == 0 {
+            return false;
+        }
         let checkpoint = &self.explore.checkpoints[index as usize];
         self.loop_key(&checkpoint.state, checkpoint.insn)
             .and_then(|key| self.explore.visits.by_key.get(&key))

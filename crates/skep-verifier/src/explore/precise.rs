@@ -5,7 +5,7 @@
 
 use skep_spec::insn::{Insn, alu, atomic, class, jmp, mode, pseudo};
 
-use super::history::{Deed, Entry, Trail};
+use super::history::{Deed, Entry, History, Trail};
 use crate::cfg::Mark;
 use crate::fault::{Fault, Rule};
 use crate::state::State;
@@ -36,8 +36,11 @@ impl Wanted {
     }
 
     fn is_empty(&self) -> bool {
-        self.regs[..=self.frame].iter().all(|&mask| mask == 0)
-            && self.slots[..=self.frame].iter().all(|&mask| mask == 0)
+        let own = self.frame;
+        self.regs[own] == 0
+            && self.slots[own] == 0
+            && self.regs[..own].iter().all(|&mask| mask == 0)
+            && self.slots[..own].iter().all(|&mask| mask == 0)
     }
 
     fn regs(&self) -> u16 {
@@ -54,6 +57,16 @@ impl Wanted {
 
     fn drop(&mut self, number: u8) {
         self.regs[self.frame] &= !(1 << number);
+    }
+
+    /// Whether walking back over the instruction may make a difference.
+    #[inline]
+    fn may_change(&self, insn: Insn, entry: Option<&Entry>) -> bool {
+        entry.is_some()
+            || match insn.class() {
+                class::ALU | class::ALU64 | class::LDX => self.has(insn.dst),
+                _ => true,
+            }
     }
 
     /// The other end of the links that the instruction used.
@@ -213,8 +226,10 @@ impl Verifier<'_> {
             };
             let mut trail = leg.trail;
             loop {
-                if !std::mem::take(&mut skip) {
-                    let entry = self.explore.history.entry(trail, at).copied();
+                let entry = self.explore.history.entry(trail, at).copied();
+                if !std::mem::take(&mut skip)
+                    && (level2 || wanted.may_change(self.insns[at], entry.as_ref()))
+                {
                     if level2 && self.insns[at].code != 0 {
                         self.log_back(&wanted, at);
                     }
@@ -225,12 +240,12 @@ impl Verifier<'_> {
                             return Ok(true);
                         }
                     }
-                }
-                if wanted.is_empty() {
-                    return Ok(changed);
+                    if wanted.is_empty() {
+                        return Ok(changed);
+                    }
                 }
                 subsequent = at as i32;
-                match self.explore.history.step_back(&mut trail, leg.first, at) {
+                match History::step_back(&mut trail, leg.first, at, entry.as_ref()) {
                     None => break,
                     Some(before) => match usize::try_from(before) {
                         Ok(before) if before < self.insns.len() => at = before,

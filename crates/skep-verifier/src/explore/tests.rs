@@ -45,7 +45,12 @@ fn history_is_walked_back_over_jumps() {
     assert!(entry.deed.has(Deed::SRC_IS_STACK));
     let mut seen = vec![7];
     let mut walked = trail;
-    while let Some(before) = history.step_back(&mut walked, 0, *seen.last().unwrap()) {
+    loop {
+        let at = *seen.last().unwrap();
+        let entry = history.entry(walked, at).copied();
+        let Some(before) = History::step_back(&mut walked, 0, at, entry.as_ref()) else {
+            break;
+        };
         seen.push(before as usize);
     }
     assert_eq!(seen, [7, 6, 5, 1, 0]);

@@ -49,7 +49,10 @@ impl Verifier<'_> {
         if !list.is_empty() {
             self.clean(&list);
         }
-        let terms = self.terms(Exactness::NotExact);
+        let terms = match list.is_empty() {
+            true => Terms::default(),
+            false => self.terms(Exactness::NotExact),
+        };
         let mut count = 0;
         let mut hit = None;
         let mut position = list.len();
@@ -177,7 +180,6 @@ impl Verifier<'_> {
             let converged = self.is_covered(index, within);
             return Ok(hit_in_loop(converged));
         }
-        let checkpoint = &self.explore.checkpoints[index as usize];
         let exact = Terms {
             exactness: match self.platform.profile.has(Feature::ExactLoops) {
                 true => Exactness::Exact,
@@ -185,8 +187,13 @@ impl Verifier<'_> {
             },
             ..terms
         };
-        if equal::may_loop(&checkpoint.state, &self.state)
-            && checkpoint.state.may_goto_depth == self.state.may_goto_depth
+        let checkpoint = &mut self.explore.checkpoints[index as usize];
+        let differed = checkpoint.progress_in;
+        if let Err(register) = equal::may_loop(&checkpoint.state, &self.state, differed) {
+            checkpoint.progress_in = register;
+            return Ok(Found::Miss);
+        }
+        if checkpoint.state.may_goto_depth == self.state.may_goto_depth
             && checkpoint.state.callback_unroll_depth == self.state.callback_unroll_depth
             && !equal::iterator_depths_differ(&checkpoint.state, &self.state)
             && self.is_covered(index, exact)

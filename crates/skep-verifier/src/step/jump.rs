@@ -237,7 +237,7 @@ impl Verifier<'_> {
 
     /// On that side, the nullable pointer in register `number` and all its copies are null, or are not.
     pub fn mark_or_null(&mut self, taken: bool, number: u8, null: bool) {
-        let mut state = std::mem::replace(self.side(taken), State::new(0));
+        let mut state = std::mem::replace(self.side(taken), State::hollow());
         self.mark_or_null_in(&mut state, number, null);
         *self.side(taken) = state;
     }

@@ -115,18 +115,19 @@ pub enum Verdict {
     Late,
 }
 
-/// The verdict on each slot, made once.
+/// The verdict on each slot, made once; slots after the last that is not fine are left out.
 #[derive(Clone, Debug, Default)]
 pub struct Verdicts(Vec<Verdict>);
 
 impl Verdicts {
     /// Judges every slot that starts an instruction.
     pub fn of(insns: &[Insn], isa: &Isa) -> Verdicts {
-        let mut verdicts = vec![Verdict::Fine; insns.len()];
+        // Most programs are fine throughout.
+        let mut verdicts = Vec::new();
         let mut at = 0;
         while at < insns.len() {
             let insn = insns[at];
-            verdicts[at] = if reserved(insn, isa).is_some() {
+            let verdict = if reserved(insn, isa).is_some() {
                 match is_comparison(insn) {
                     true => Verdict::ReservedAfterFirst,
                     false => Verdict::Reserved,
@@ -140,6 +141,10 @@ impl Verdicts {
             } else {
                 Verdict::Fine
             };
+            if verdict != Verdict::Fine {
+                verdicts.resize(at, Verdict::Fine);
+                verdicts.push(verdict);
+            }
             at += insn.slots();
         }
         Verdicts(verdicts)
@@ -149,16 +154,6 @@ impl Verdicts {
     #[inline]
     pub fn at(&self, slot: usize) -> Verdict {
         self.0.get(slot).copied().unwrap_or_default()
-    }
-
-    /// How many slots were judged.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether there is no slot.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 }
 

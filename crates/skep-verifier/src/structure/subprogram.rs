@@ -44,7 +44,8 @@ impl Subprograms {
         exception_callback: Option<usize>,
         mut kfunc: impl FnMut(usize, Insn) -> Rule,
     ) -> Rule<Subprograms> {
-        let mut starts = std::collections::BTreeSet::from([0usize]);
+        // Sorted.
+        let mut starts = vec![0usize];
         let mut add = |at: usize, to: Option<usize>| -> Rule {
             let Some(to) = to.filter(|&to| to < insns.len()) else {
                 return Err(Fault::new(
@@ -54,11 +55,13 @@ impl Subprograms {
                 )
                 .at(at));
             };
-            if starts.len() >= MAX_SUBPROGS && !starts.contains(&to) {
-                let line = "too many subprograms";
-                return Err(Fault::new(E2BIG, "verifier-too-many-subprograms", line).at(at));
+            if let Err(place) = starts.binary_search(&to) {
+                if starts.len() >= MAX_SUBPROGS {
+                    let line = "too many subprograms";
+                    return Err(Fault::new(E2BIG, "verifier-too-many-subprograms", line).at(at));
+                }
+                starts.insert(place, to);
             }
-            starts.insert(to);
             Ok(())
         };
         for (at, &insn) in insns.iter().enumerate() {
@@ -79,7 +82,6 @@ impl Subprograms {
         if let Some(start) = exception_callback {
             add(start, Some(start))?;
         }
-        let starts: Vec<usize> = starts.into_iter().collect();
         let ends = starts.iter().skip(1).copied().chain([insns.len()]);
         Ok(Subprograms(
             starts

@@ -142,7 +142,9 @@ impl Verifier<'_> {
 
     /// Walks one function with the arguments of its type.
     fn check_function(&mut self, subprog: usize) -> Rule {
-        self.state = State::new(subprog as u32);
+        if subprog != 0 {
+            self.state = State::new(subprog as u32);
+        }
         self.state.in_sleepable = self.platform.place.sleepable;
         self.insn_idx = self.subprogs[subprog].start;
         self.state.first_insn = self.insn_idx;
@@ -165,15 +167,17 @@ impl Verifier<'_> {
             }
         } else {
             if !self.input.functions.is_empty() {
-                let fits = match self.function_args(0) {
-                    Ok(args) => *args == [ArgSpec::Ctx],
-                    Err(fault) => {
-                        for line in fault.lines.iter().filter(|line| !line.is_empty()) {
-                            self.log.line(format_args!("{line}"));
+                // Only the log says why not.
+                let fits = (self.log.wanted() || self.returns_number(0))
+                    && match self.function_args(0) {
+                        Ok(args) => *args == [ArgSpec::Ctx],
+                        Err(fault) => {
+                            for line in fault.lines.iter().filter(|line| !line.is_empty()) {
+                                self.log.line(format_args!("{line}"));
+                            }
+                            false
                         }
-                        false
-                    }
-                };
+                    };
                 self.subprogs[0].unreliable |= !fits;
             }
             self.set_reg(1, Reg::pointer(Kind::Ctx, Flags::NONE));

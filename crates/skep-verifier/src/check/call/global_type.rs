@@ -94,6 +94,20 @@ impl Verifier<'_> {
             .filter(|id| id.0 != 0)
     }
 
+    /// Whether the type of a subprogram says that it returns a number.
+    pub(super) fn returns_number(&self, subprog: usize) -> bool {
+        let (Some(btf), Some(id)) = (
+            self.input.program_btf.as_deref(),
+            self.function_type(subprog),
+        ) else {
+            return false;
+        };
+        let Ok(Ty::Func { proto, .. }) = btf.ty(id) else {
+            return false;
+        };
+        matches!(btf.ty(proto), Ok(Ty::FuncProto { ret, .. }) if is_number(btf, ret))
+    }
+
     /// What the type of a subprogram says of its arguments.
     pub fn function_args(&mut self, subprog: usize) -> Rule<Rc<[ArgSpec]>> {
         if let Some(known) = &self.subprogs[subprog].args {
@@ -139,10 +153,7 @@ impl Verifier<'_> {
                 ),
             );
         }
-        if !matches!(
-            btf.resolved(ret),
-            Ok((_, Ty::Int(_) | Ty::Enum(_) | Ty::Enum64(_)))
-        ) {
+        if !is_number(btf, ret) {
             if !is_global {
                 return silent();
             }
@@ -403,6 +414,14 @@ impl Verifier<'_> {
         }
         refuse(EINVAL, format!("arg#{at} should be `struct {wanted} *`"))
     }
+}
+
+/// Whether the type stands for a number.
+fn is_number(btf: &Btf, id: TypeId) -> bool {
+    matches!(
+        btf.resolved(id),
+        Ok((_, Ty::Int(_) | Ty::Enum(_) | Ty::Enum64(_)))
+    )
 }
 
 /// The bytes that a pointer to the type reaches.

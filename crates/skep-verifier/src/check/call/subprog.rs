@@ -192,7 +192,7 @@ impl Verifier<'_> {
         }
         self.state.frames.pop();
         if in_callback && let Some(previous) = self.previous_entry_of_return(callsite) {
-            let mut state = std::mem::replace(&mut self.state, State::new(0));
+            let mut state = std::mem::replace(&mut self.state, State::hollow());
             self.widen(previous, &mut state);
             self.state = state;
         }

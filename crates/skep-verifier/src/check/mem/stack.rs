@@ -109,6 +109,29 @@ impl Verifier<'_> {
         ))
     }
 
+    /// Stores of unknown bytes, one after the other, where the register points: what a helper does that fills memory.
+    pub fn fill_memory(&mut self, regno: u8, bytes: u32) -> Rule {
+        let reg = *self.reg(regno);
+        let privileged = self.allow.ptr_leaks && self.allow.bypass_spec_v4;
+        let place = reg.num.as_const().filter(|_| reg.kind == Kind::Stack);
+        let top = place.map(|variable| reg.off.wrapping_add(variable as i32));
+        let mut at = 0;
+        while at < bytes as i32 {
+            self.check_mem_access(regno, at, Access::write(1))?;
+            at += 1;
+            // The first byte of a slot decides for it all; the others just become some number.
+            if let Some(top) = top.filter(|_| privileged) {
+                let slot = slot_index(top + at - 1);
+                let held = &mut self.stack_frame_mut(&reg).stack_mut(slot + 1)[slot];
+                while at < bytes as i32 && top + at < 0 && slot_index(top + at) == slot {
+                    held.bytes[byte_index(top + at)] = SlotByte::Misc;
+                    at += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Lets the frame have at least that many bytes.
     fn grow_stack(&mut self, reg: &Reg, bytes: usize) {
         let slots = bytes.div_ceil(8);

@@ -9,7 +9,7 @@ use crate::check::call_meta::CallMeta;
 use crate::fault::Rule;
 use crate::state::frame::slot_index;
 use crate::state::reg::{Kind, Reg};
-use crate::state::slot::SlotByte;
+use crate::state::slot::{Slot, SlotByte};
 use crate::verifier::Verifier;
 
 impl Verifier<'_> {
@@ -59,8 +59,12 @@ impl Verifier<'_> {
         let number = usize::from(reg.frame).min(self.state.frames.len() - 1);
         if let Some(meta) = meta.filter(|meta| meta.raw_mode) {
             let frame = &self.state.frames[number];
+            let is_dynptr = |at: i32| {
+                let slot = frame.stack.get(slot_index(at));
+                slot.is_some_and(|slot| slot.bytes[byte_index(at)] == SlotByte::Dynptr)
+            };
             for at in min..end {
-                if frame.slot(at).bytes[byte_index(at)] == SlotByte::Dynptr {
+                if is_dynptr(at) {
                     return Err(denied(
                         "verifier-dynptr-overwritten",
                         format!("potential write to dynptr at off={at} disallowed"),
@@ -79,7 +83,8 @@ impl Verifier<'_> {
         let (ptr_leaks, uninit_stack) = (self.allow.ptr_leaks, self.allow.uninit_stack);
         let mut unwritten = false;
         for at in min..end {
-            let slot = self.state.frames[number].slot(at);
+            let slot = self.state.frames[number].stack.get(slot_index(at));
+            let slot = slot.unwrap_or(&Slot::EMPTY);
             let byte = slot.bytes[byte_index(at)];
             match byte {
                 SlotByte::Misc => continue,
