@@ -59,12 +59,12 @@ impl Verifier<'_> {
         let number = usize::from(reg.frame).min(self.state.frames.len() - 1);
         if let Some(meta) = meta.filter(|meta| meta.raw_mode) {
             let frame = &self.state.frames[number];
-            let is_dynptr = |at: i32| {
-                let slot = frame.stack.get(slot_index(at));
-                slot.is_some_and(|slot| slot.bytes[byte_index(at)] == SlotByte::Dynptr)
+            let byte = |at: i32| match frame.stack.get(slot_index(at)) {
+                Some(slot) => slot.bytes[byte_index(at)],
+                None => SlotByte::Invalid,
             };
             for at in min..end {
-                if is_dynptr(at) {
+                if byte(at) == SlotByte::Dynptr {
                     return Err(denied(
                         "verifier-dynptr-overwritten",
                         format!("potential write to dynptr at off={at} disallowed"),
@@ -74,8 +74,8 @@ impl Verifier<'_> {
             meta.regno = regno;
             meta.access_size = size as u32;
             // A call that fails may leave them as they were.
-            let unwritten = |at: i32| frame.slot(at).bytes[byte_index(at)] == SlotByte::Invalid;
-            if !meta.fills_always() && (min..end).any(unwritten) {
+            let unwritten = |at: i32| byte(at) == SlotByte::Invalid;
+            if (min..end).any(unwritten) && !meta.fills_always() {
                 self.note_unwritten(number);
             }
             return Ok(());
