@@ -38,6 +38,7 @@ mod decode;
 pub mod env;
 pub mod helper;
 mod interp;
+pub mod jit;
 mod machine;
 pub mod map;
 mod memory;
@@ -49,6 +50,7 @@ pub mod typed;
 pub mod watch;
 
 pub use env::{Current, DefaultEnv, Env, FixedEnv};
+pub use jit::{JitError, JitOptions};
 pub use map::Map;
 pub use memory::Ctx;
 pub use program::{FnRange, Image, Limits, LoadError, Program};

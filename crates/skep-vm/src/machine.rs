@@ -13,6 +13,8 @@ use skep_spec::context::{ContextKind, ContextLayout, Resolved};
 use crate::decode::{Function, Op};
 use crate::env::Env;
 use crate::interp;
+use crate::jit;
+use crate::jit::run::Run;
 use crate::memory::{
     Ctx, FRAME_GAP, FRAMES, FRAMES_MAX, Found, Memory, Place, STACK_BYTES, STACK_BYTES_ONE,
 };
@@ -68,6 +70,8 @@ pub(crate) struct Machine<'p> {
     interrupt: Option<&'p AtomicBool>,
     /// Sees every instruction before it runs.
     pub watch: Option<&'p mut (dyn Watch + 'p)>,
+    /// What compiled code sees.
+    pub run: Run,
 }
 
 impl<'p> Machine<'p> {
@@ -77,12 +81,13 @@ impl<'p> Machine<'p> {
         env: &'p dyn Env,
         limits: &'p Limits,
         watch: Option<&'p mut (dyn Watch + 'p)>,
+        compiled: bool,
     ) -> (Result<u64, Trap>, u64) {
         if program.tail_calls {
-            Self::run_in::<STACK_BYTES>(program, ctx, env, limits, watch)
+            Self::run_in::<STACK_BYTES>(program, ctx, env, limits, watch, compiled)
         } else {
             // Only a tail call lets frames go deeper than one program's, and only this program's instructions can make one.
-            Self::run_in::<STACK_BYTES_ONE>(program, ctx, env, limits, watch)
+            Self::run_in::<STACK_BYTES_ONE>(program, ctx, env, limits, watch, compiled)
         }
     }
 
@@ -94,6 +99,7 @@ impl<'p> Machine<'p> {
         env: &'p dyn Env,
         limits: &'p Limits,
         watch: Option<&'p mut (dyn Watch + 'p)>,
+        compiled: bool,
     ) -> (Result<u64, Trap>, u64) {
         let mut stack = MaybeUninit::<Stack<BYTES>>::uninit();
         let bottom = stack.as_mut_ptr().expose_provenance() as u64;
@@ -165,7 +171,10 @@ impl<'p> Machine<'p> {
             executed: 0,
             interrupt: limits.interrupt.as_deref(),
             watch,
+            run: Run::new(program),
         };
+        machine.run.limited = limits.any();
+        machine.run.compiled = compiled && program.is_compiled();
         if !machine.fits(program) {
             let what = match program.layout {
                 Some(layout) => format!(
@@ -182,11 +191,50 @@ impl<'p> Machine<'p> {
         }
         machine.memory.remember_input();
         machine.open_frame(program.functions.first().map_or(0, Function::frame));
-        let mut result = interp::exec(&mut machine, program, 0, [r1, r2, 0, 0, 0]);
+        let mut result = machine.start(program, [r1, r2, 0, 0, 0]);
         if !machine.memory.records.is_empty() {
             result = machine.release_records(program, result);
         }
         (result, machine.executed)
+    }
+
+    /// Runs the program from its start, whose frame is open; answers r0.
+    fn start(&mut self, program: &'p Program, args: [u64; 5]) -> Result<u64, Trap> {
+        if !self.run.compiled {
+            return interp::exec(self, program, 0, args);
+        }
+        let Some(code) = program.code(self.run.limited) else {
+            return interp::exec(self, program, 0, args);
+        };
+        self.run.granted = self.slice() as i64;
+        self.run.left = self.run.granted;
+        let result = jit::exec(self, program, code, code.start(), args);
+        self.settle();
+        result
+    }
+
+    /// Runs function `index` of a program, whose frame is open, until it returns; answers r0.
+    pub(crate) fn call(
+        &mut self,
+        program: &'p Program,
+        index: usize,
+        args: [u64; 5],
+    ) -> Result<u64, Trap> {
+        if self.run.compiled
+            && let Some(code) = program.code(self.run.limited)
+        {
+            return jit::exec(self, program, code, code.function(index), args);
+        }
+        interp::exec(self, program, program.functions[index].start, args)
+    }
+
+    /// Counts what compiled code ran since it was granted.
+    #[inline(always)]
+    fn settle(&mut self) -> u64 {
+        let ran = self.run.granted.wrapping_sub(self.run.left) as u64;
+        self.executed = self.executed.wrapping_add(ran);
+        self.run.granted = self.run.left;
+        ran
     }
 
     /// Whether the run has the context that a program was proven for.
@@ -332,6 +380,7 @@ impl<'p> Machine<'p> {
     #[inline(never)]
     pub fn account(&mut self, insns: u64) -> Result<u64, TrapCause> {
         self.executed += insns;
+        let insns = insns.wrapping_add(self.settle());
         if let Some(budget) = self.budget
             && self.executed >= budget
         {
@@ -346,7 +395,10 @@ impl<'p> Machine<'p> {
         if let Some(timeout) = self.timeout {
             self.look_at_clock(timeout, insns)?;
         }
-        Ok(self.slice())
+        let slice = self.slice();
+        self.run.granted = slice as i64;
+        self.run.left = slice as i64;
+        Ok(slice)
     }
 
     /// Ends the run if its time is over. The time starts with the first look, a slice after the run's start, so that short

@@ -163,7 +163,7 @@ pub(crate) struct Memory<'p> {
     pub readable: [Window; 2],
     pub writable: [Window; 2],
     oldest: [u8; 2],
-    stack_remembered: bool,
+    pub stack_remembered: bool,
 }
 
 impl<'p> Memory<'p> {

@@ -4,8 +4,8 @@
 //! instructions of the program, no way to run off its end), and keeps its maps alive.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use skep_spec::context::ContextLayout;
@@ -15,6 +15,7 @@ use skep_spec::program::ProgramType;
 use crate::decode::{self, ContextIndex, Function, Op};
 use crate::env::Env;
 use crate::helper::{HelperFn, OwnHelper};
+use crate::jit::{Compiled, Jit, JitError, JitOptions, Listing};
 use crate::machine::Machine;
 use crate::map::Map;
 use crate::memory::Ctx;
@@ -161,6 +162,8 @@ pub struct Program {
     pub(crate) poisons: Box<[(usize, String)]>,
     /// Set if a verifier has proven it: what it needs of its context and knows of its calls.
     pub(crate) proven: Option<Proven>,
+    /// Set once it is compiled.
+    pub(crate) jit: OnceLock<Jit>,
 }
 
 /// What sets a proven program apart.
@@ -219,7 +222,45 @@ impl Program {
 
     /// Runs the program; answers r0.
     pub fn run(&self, ctx: &mut Ctx<'_>, env: &dyn Env, limits: &Limits) -> Result<u64, Trap> {
-        Machine::run(self, ctx, env, limits, None).0
+        if let Some(jit) = self.jit.get()
+            && let Some(code) = jit.lean()
+            && !limits.any()
+            && let Some((r1, r2)) = self.lean_arguments(ctx)
+        {
+            // SAFETY: the program is proven, its context is what it was proven for, and it asks for nothing else.
+            return Ok(unsafe { code(r1, r2) });
+        }
+        Machine::run(self, ctx, env, limits, None, true).0
+    }
+
+    /// r1 and r2 of a run without a machine, if the context is known to fit.
+    #[inline(always)]
+    fn lean_arguments(&self, ctx: &mut Ctx<'_>) -> Option<(u64, u64)> {
+        let needed = self.proven.as_ref()?.context_bytes;
+        match ctx {
+            Ctx::Flat(bytes) if needed == 0 || self.layout.is_none() => {
+                let len = bytes.len() as u64;
+                (len >= needed).then(|| (bytes.as_mut_ptr().expose_provenance() as u64, len))
+            }
+            Ctx::None if needed == 0 => Some((0, 0)),
+            Ctx::Packet(packet)
+                if needed <= 8 * packet.slot_count() as u64
+                    && self
+                        .layout
+                        .is_some_and(|own| std::ptr::eq(own, packet.layout())) =>
+            {
+                Some((packet.slots_addr(), 0))
+            }
+            Ctx::Typed(context)
+                if needed <= u64::from(context.layout.size)
+                    && self
+                        .layout
+                        .is_some_and(|own| std::ptr::eq(own, context.layout)) =>
+            {
+                Some((context.start, 0))
+            }
+            _ => None,
+        }
     }
 
     /// The same, and how many instructions were executed.
@@ -229,7 +270,8 @@ impl Program {
         env: &dyn Env,
         limits: &Limits,
     ) -> (Result<u64, Trap>, u64) {
-        Machine::run(self, ctx, env, limits, None)
+        // Only the interpreter counts exactly.
+        Machine::run(self, ctx, env, limits, None, false)
     }
 
     /// The same, showing each instruction to `watch` before it runs.
@@ -240,22 +282,50 @@ impl Program {
         limits: &Limits,
         watch: &mut dyn Watch,
     ) -> (Result<u64, Trap>, u64) {
-        Machine::run(self, ctx, env, limits, Some(watch))
+        Machine::run(self, ctx, env, limits, Some(watch), false)
+    }
+
+    /// Compiles the program to the host's machine code, in which it runs from then on. After an error it stays with the
+    /// interpreter; compiling twice does nothing.
+    pub fn compile(&self, options: &JitOptions) -> Result<(), JitError> {
+        if self.jit.get().is_none() {
+            let jit = Jit::new(self, options)?;
+            self.jit.get_or_init(|| jit);
+        }
+        Ok(())
+    }
+
+    /// Whether it runs as machine code.
+    pub fn is_compiled(&self) -> bool {
+        self.jit.get().is_some()
+    }
+
+    /// The machine code, if it is compiled.
+    pub fn listing(&self) -> Option<Listing> {
+        self.jit.get().map(Jit::listing)
+    }
+
+    /// The compiled code, if there is any, with or without a budget.
+    pub(crate) fn code(&self, limited: bool) -> Option<&Compiled> {
+        self.jit.get()?.code(self, limited)
     }
 
     /// The function whose address a register holds.
     pub(crate) fn function_at(&self, value: u64) -> Option<Function> {
+        self.function_index_at(value)
+            .map(|index| self.functions[index])
+    }
+
+    pub(crate) fn function_index_at(&self, value: u64) -> Option<usize> {
         let offset = value.wrapping_sub(self.ops.as_ptr() as u64);
         let size = size_of::<Op>() as u64;
         let start = usize::try_from(offset / size).ok()?;
         if !offset.is_multiple_of(size) || start >= self.ops.len() {
             return None;
         }
-        let index = self
-            .functions
+        self.functions
             .binary_search_by_key(&start, |function| function.start)
-            .ok()?;
-        Some(self.functions[index])
+            .ok()
     }
 
     /// Why an instruction traps.

@@ -1,8 +1,8 @@
-//! Every case of the bpf_conformance suite on the interpreter, and the encodings that a strict decoder must refuse.
+//! Every case of the bpf_conformance suite on the interpreter and compiled, and the encodings that a strict decoder must refuse.
 
 use serde_json::Value;
 use skep_spec::insn::{Endian, decode_all};
-use skep_vm::{Ctx, FixedEnv, Image, Limits, Program};
+use skep_vm::{Ctx, FixedEnv, Image, JitError, JitOptions, Limits, Program};
 
 fn data(name: &str) -> Vec<Value> {
     let path = concat!(
@@ -23,7 +23,7 @@ fn bytes(hex: &str) -> Vec<u8> {
         .collect()
 }
 
-fn run(case: &Value) -> Result<u64, String> {
+fn run(case: &Value, compiled: bool, limits: &Limits) -> Result<u64, String> {
     let insns = decode_all(
         &bytes(case["program"].as_str().expect("a program")),
         Endian::Little,
@@ -35,6 +35,11 @@ fn run(case: &Value) -> Result<u64, String> {
         ..Image::default()
     })
     .map_err(|error| error.to_string())?;
+    if compiled {
+        program
+            .compile(&JitOptions::default())
+            .map_err(|error| error.to_string())?;
+    }
     // Atomics need an aligned start, which a Vec<u8> does not promise.
     let input = bytes(case["mem"].as_str().unwrap_or(""));
     let mut words = vec![0u64; input.len().div_ceil(8)];
@@ -42,17 +47,47 @@ fn run(case: &Value) -> Result<u64, String> {
     let memory =
         unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast::<u8>(), input.len()) };
     memory.copy_from_slice(&input);
-    let limits = Limits {
+    program
+        .run(&mut Ctx::Flat(memory), &FixedEnv::default(), limits)
+        .map_err(|trap| trap.to_string())
+}
+
+fn bounded() -> Limits {
+    Limits {
         insns: Some(1_000_000),
         ..Limits::default()
-    };
-    program
-        .run(&mut Ctx::Flat(memory), &FixedEnv::default(), &limits)
-        .map_err(|trap| trap.to_string())
+    }
+}
+
+fn is_compilable() -> bool {
+    let program = Program::sandboxed(Image {
+        insns: decode_all(&[0x95, 0, 0, 0, 0, 0, 0, 0], Endian::Little).expect("an exit"),
+        ..Image::default()
+    })
+    .expect("a program");
+    match program.compile(&JitOptions::default()) {
+        Err(error @ JitError::Architecture(_)) => {
+            eprintln!("skipped: {error}");
+            false
+        }
+        _ => true,
+    }
 }
 
 #[test]
 fn every_case_gives_its_result() {
+    every_case(false, &bounded());
+}
+
+#[test]
+fn every_case_gives_its_result_compiled() {
+    if is_compilable() {
+        every_case(true, &Limits::default());
+        every_case(true, &bounded());
+    }
+}
+
+fn every_case(compiled: bool, limits: &Limits) {
     let cases = data("cases.json");
     assert_eq!(cases.len(), 313);
     let mut failures = Vec::new();
@@ -62,7 +97,7 @@ fn every_case_gives_its_result() {
             .expect("a result")
             .trim_start_matches("0x");
         let want = u64::from_str_radix(want, 16).expect("hex");
-        let got = run(case);
+        let got = run(case, compiled, limits);
         if got != Ok(want) {
             failures.push(format!("{}: want {want:#x}, got {got:x?}", case["name"]));
         }

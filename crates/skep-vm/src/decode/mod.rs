@@ -6,7 +6,7 @@
 //! proven; helper indices are valid. Operation `i` is instruction slot `i`, so an operation's index is the `pc` of traps.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use skep_spec::context::{Access, ContextKind, ContextLayout, Resolved};
 use skep_spec::insn::{Insn, alu, atomic, class, jmp, mode, pseudo, size, source};
@@ -236,6 +236,7 @@ pub(crate) fn decode(image: Image, proof: Option<Proof>) -> Result<Program, Load
         tail_calls,
         poisons: image.poisons.into(),
         proven,
+        jit: OnceLock::new(),
     })
 }
 

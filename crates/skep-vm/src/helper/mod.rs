@@ -9,7 +9,6 @@ use skep_spec::errno::Errno;
 use skep_spec::program::ProgramType;
 
 use crate::env::{Current, Env};
-use crate::interp;
 use crate::machine::{MAY_GOTO_MAX, Machine, Saved};
 use crate::map::Map;
 use crate::memory::{FRAMES, Found, Place, Record};
@@ -363,9 +362,10 @@ impl<'p> Call<'_, 'p> {
 
     /// Calls a function of the program, as `bpf_loop` does. `function` is what a `ld_imm64` of a function gave.
     pub fn callback(&mut self, function: u64, args: [u64; 5]) -> Result<u64, Trap> {
-        let Some(function) = self.program.function_at(function) else {
+        let Some(index) = self.program.function_index_at(function) else {
             return Err(self.trap(TrapCause::BadCall { target: function }));
         };
+        let function = self.program.functions[index];
         let machine = &mut *self.machine;
         if machine.memory.depth + 1 >= machine.depth_max {
             return Err(self.trap(TrapCause::CallDepth { max: FRAMES }));
@@ -384,7 +384,7 @@ impl<'p> Call<'_, 'p> {
         machine.memory.depth = depth + 1;
         machine.may_goto = MAY_GOTO_MAX;
         machine.open_frame(function.frame());
-        let result = interp::exec(machine, self.program, function.start, args);
+        let result = machine.call(self.program, index, args);
         machine.memory.depth = depth;
         machine.may_goto = may_goto;
         machine.memory.forget_frame();

@@ -1,0 +1,563 @@
+//! What a compiler wants to know before its pass over the operations: where blocks and loops start, which registers are
+//! still wanted, which are never wider than 32 bits, and what instruction counting has to charge where.
+//!
+//! Invariants: whatever is not known is assumed (a register is wanted, a value is wide); the work is linear in the size
+//! of the program, because the search for a fixed point gives up after a few rounds and assumes the rest.
+
+use crate::decode::{Code, Op};
+use crate::program::Program;
+
+/// A set of registers, one bit each.
+pub(crate) type Mask = u16;
+
+/// r0 to r5, which calls may change.
+pub(crate) const CALLER_SAVED: Mask = 0x3f;
+/// r1 to r5.
+pub(crate) const ARGUMENTS: Mask = 0x3e;
+/// r6 to r9.
+pub(crate) const CALLEE_SAVED: Mask = 0x3c0;
+const ALL: Mask = 0x7ff;
+
+/// Rounds of the search for live registers.
+const ROUNDS: usize = 4;
+
+/// How an operation uses registers and control flow: bits of [`FLOW`].
+pub(crate) mod flow {
+    pub const USE_DST: u16 = 1;
+    pub const USE_SRC: u16 = 2;
+    pub const DEF_DST: u16 = 4;
+    pub const DEF_SRC: u16 = 8;
+    /// What it defines has zeros in its upper half.
+    pub const NARROW: u16 = 16;
+    /// Goes to its target, or to the next operation.
+    pub const JUMP: u16 = 32;
+    /// Never goes to the next operation.
+    pub const LAST: u16 = 64;
+    /// Takes two slots.
+    pub const WIDE: u16 = 128;
+    /// Calls something, or needs another special look.
+    pub const SPECIAL: u16 = 256;
+}
+
+const CODES: usize = Code::Poison as usize + 1;
+
+/// By [`Code`].
+static FLOW: [u16; CODES] = {
+    let mut table = [0; CODES];
+    let mut code = 0;
+    while code < CODES {
+        table[code] = flow_of(code as u8);
+        code += 1;
+    }
+    table
+};
+
+const fn within(code: u8, from: Code, to: Code) -> bool {
+    from as u8 <= code && code <= to as u8
+}
+
+const fn flow_of(code: u8) -> u16 {
+    use flow::*;
+    if within(code, Code::Add64K, Code::Smod32X) {
+        let mut flow = DEF_DST | USE_DST;
+        if within(code, Code::Mov64K, Code::Mov32X) {
+            flow = DEF_DST;
+        }
+        if code & 1 != 0 {
+            flow |= USE_SRC;
+        }
+        if code & 2 != 0 {
+            flow |= NARROW;
+        }
+        return flow;
+    }
+    if code == Code::Neg64 as u8 || code == Code::Be64 as u8 || code == Code::Swap64 as u8 {
+        return DEF_DST | USE_DST;
+    }
+    if code == Code::Nop as u8 {
+        return 0;
+    }
+    if within(code, Code::Movsx8To64, Code::Movsx32To64) {
+        return DEF_DST | USE_SRC;
+    }
+    if within(code, Code::Movsx8To32, Code::Movsx16To32) {
+        return DEF_DST | USE_SRC | NARROW;
+    }
+    if within(code, Code::Neg32, Code::Swap32) {
+        return DEF_DST | USE_DST | NARROW;
+    }
+    if within(code, Code::LdImm64, Code::LdFunc) {
+        return DEF_DST | WIDE;
+    }
+    if within(code, Code::LdB, Code::LdsProbeW) {
+        let narrow = code == Code::LdB as u8
+            || code == Code::LdH as u8
+            || within(code, Code::LdRawB, Code::LdRawW);
+        return DEF_DST | USE_SRC | if narrow { NARROW } else { 0 };
+    }
+    if within(code, Code::StB, Code::StD) || within(code, Code::StRawB, Code::StRawD) {
+        return USE_DST;
+    }
+    if within(code, Code::StxB, Code::StxD)
+        || within(code, Code::StxRawB, Code::StxRawD)
+        || within(code, Code::AtomicAdd32, Code::AtomicXor32)
+        || within(code, Code::AtomicAdd64, Code::AtomicXor64)
+        || within(code, Code::StoreRelB, Code::StoreRelD)
+    {
+        return USE_DST | USE_SRC;
+    }
+    if within(code, Code::FetchAdd32, Code::Xchg32) {
+        return USE_DST | USE_SRC | DEF_SRC | NARROW;
+    }
+    if within(code, Code::FetchAdd64, Code::Xchg64) {
+        return USE_DST | USE_SRC | DEF_SRC;
+    }
+    if within(code, Code::LoadAcqB, Code::LoadAcqW) {
+        return USE_SRC | DEF_DST | NARROW;
+    }
+    if code == Code::LoadAcqD as u8 {
+        return USE_SRC | DEF_DST;
+    }
+    if within(code, Code::Jeq64K, Code::Jset32X) {
+        let x = (code - Code::Jeq64K as u8) & 1 != 0;
+        return JUMP | USE_DST | if x { USE_SRC } else { 0 };
+    }
+    if code == Code::Ja as u8 {
+        return JUMP | LAST;
+    }
+    if code == Code::MayGoto as u8 {
+        return JUMP;
+    }
+    if code == Code::Exit as u8 || code == Code::Poison as u8 {
+        return LAST | SPECIAL;
+    }
+    // Calls, packet loads, compare-and-exchange.
+    SPECIAL
+}
+
+/// The flags of an operation.
+#[inline(always)]
+pub(crate) fn flow_at(op: &Op) -> u16 {
+    FLOW[op.code as usize]
+}
+
+/// What a function's code does.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct FunctionScan {
+    /// Operations from here to before `end`.
+    pub start: usize,
+    pub end: usize,
+    /// Which of r6 to r9 it changes.
+    pub saved: Mask,
+    /// Registers that never hold more than 32 bits in it.
+    pub narrow: Mask,
+    /// It uses r10.
+    pub frame: bool,
+    /// It calls something.
+    pub calls: bool,
+}
+
+/// The findings.
+pub(crate) struct Scan {
+    /// Bit of an operation: control flow joins here.
+    leader: Box<[u64]>,
+    /// Bit of an operation: it is jumped to from behind.
+    head: Box<[u64]>,
+    /// Registers that are wanted before each operation.
+    live: Box<[Mask]>,
+    /// In the order of [`Program::functions`].
+    pub functions: Box<[FunctionScan]>,
+    /// No jump leads from one function into another.
+    pub apart: bool,
+    pub may_goto: bool,
+    /// Some access is checked as it runs, or some operation asks the machine.
+    pub machine: bool,
+    /// A function's address is taken, or one is called.
+    pub local_calls: bool,
+}
+
+fn bit(bits: &[u64], at: usize) -> bool {
+    bits[at / 64] >> (at % 64) & 1 != 0
+}
+
+fn set(bits: &mut [u64], at: usize) {
+    bits[at / 64] |= 1 << (at % 64);
+}
+
+/// The operation that a jump or call leads to.
+#[inline(always)]
+pub(crate) fn target(pc: usize, delta: i64) -> usize {
+    (pc as i64 + 1 + delta) as usize
+}
+
+impl Scan {
+    pub fn new(program: &Program) -> Scan {
+        let ops = &*program.ops;
+        let words = ops.len() / 64 + 1;
+        let mut scan = Scan {
+            leader: vec![0; words].into(),
+            head: vec![0; words].into(),
+            live: vec![0; ops.len() + 1].into(),
+            functions: Box::default(),
+            apart: true,
+            may_goto: false,
+            machine: false,
+            local_calls: false,
+        };
+        scan.find_blocks(program);
+        scan.find_live(program);
+        scan.find_narrow(program);
+        scan
+    }
+
+    /// Whether control flow may come here from elsewhere than the operation before.
+    #[inline(always)]
+    pub fn is_leader(&self, pc: usize) -> bool {
+        bit(&self.leader, pc)
+    }
+
+    /// Whether a loop starts here.
+    #[inline(always)]
+    pub fn is_head(&self, pc: usize) -> bool {
+        bit(&self.head, pc)
+    }
+
+    /// Registers that are wanted before an operation.
+    #[inline(always)]
+    pub fn live_at(&self, pc: usize) -> Mask {
+        self.live[pc]
+    }
+
+    fn find_blocks(&mut self, program: &Program) {
+        let ops = &*program.ops;
+        let mut functions: Vec<FunctionScan> = Vec::with_capacity(program.functions.len());
+        for (index, function) in program.functions.iter().enumerate() {
+            let end = program
+                .functions
+                .get(index + 1)
+                .map_or(ops.len(), |next| next.start);
+            let start = function.start;
+            set(&mut self.leader, start);
+            let mut info = FunctionScan {
+                start,
+                end,
+                ..FunctionScan::default()
+            };
+            let mut pc = start;
+            let mut falls = true;
+            while pc < end {
+                let op = &ops[pc];
+                let flow = flow_at(op);
+                falls = flow & flow::LAST == 0;
+                if flow & flow::JUMP != 0 {
+                    let to = target(pc, op.off.into());
+                    set(&mut self.leader, to);
+                    if to <= pc {
+                        set(&mut self.head, to);
+                    }
+                    self.apart &= start <= to && to < end;
+                }
+                if flow & flow::DEF_DST != 0 {
+                    info.saved |= 1 << op.dst;
+                }
+                if flow & flow::DEF_SRC != 0 {
+                    info.saved |= 1 << op.src;
+                }
+                info.frame |= flow & flow::USE_DST != 0 && op.dst == 10
+                    || flow & flow::USE_SRC != 0 && op.src == 10;
+                self.note(op, flow, &mut info);
+                // What a verifier has found no way to needs no code that says so.
+                self.machine |= op.code == Code::Poison
+                    && program
+                        .proven
+                        .as_ref()
+                        .is_none_or(|proven| proven.proof.of(pc).reached);
+                pc += if flow & flow::WIDE != 0 { 2 } else { 1 };
+            }
+            self.apart &= !falls || end == ops.len();
+            info.saved &= CALLEE_SAVED;
+            functions.push(info);
+        }
+        self.functions = functions.into();
+    }
+
+    /// What an operation asks for beyond registers.
+    #[inline(always)]
+    fn note(&mut self, op: &Op, flow: u16, info: &mut FunctionScan) {
+        let code = op.code as u8;
+        let checked = within(code, Code::LdB, Code::LdsW)
+            || within(code, Code::StB, Code::StxD)
+            || within(code, Code::AtomicAdd32, Code::StoreRelD) && !op.direct;
+        self.machine |= checked || within(code, Code::LdProbeB, Code::LdsProbeW);
+        self.may_goto |= op.code == Code::MayGoto;
+        if flow & flow::SPECIAL == 0 {
+            if op.code == Code::LdFunc {
+                self.local_calls = true;
+            }
+            return;
+        }
+        match op.code {
+            Code::Call => {
+                self.local_calls = true;
+                info.calls = true;
+            }
+            Code::CallX => {
+                self.local_calls = true;
+                self.machine = true;
+                info.calls = true;
+            }
+            Code::CallPure | Code::CallHelper | Code::TailCall | Code::Packet => {
+                self.machine = true;
+                info.calls = true;
+            }
+            Code::CmpXchg32 | Code::CmpXchg64 => info.frame |= op.src == 10 || op.dst == 10,
+            _ => {}
+        }
+    }
+
+    /// What an operation reads and writes.
+    #[inline(always)]
+    pub fn uses(&self, program: &Program, op: &Op) -> (Mask, Mask) {
+        let flow = flow_at(op);
+        if flow & flow::SPECIAL != 0 {
+            return self.special(program, op);
+        }
+        let of = |flag: u16, register: u8| if flow & flag != 0 { 1 << register } else { 0 };
+        (
+            of(flow::USE_DST, op.dst) | of(flow::USE_SRC, op.src),
+            of(flow::DEF_DST, op.dst) | of(flow::DEF_SRC, op.src),
+        )
+    }
+
+    /// A verified program reads nothing after a call but r0 and what it saved; any other may read what was left.
+    fn special(&self, program: &Program, op: &Op) -> (Mask, Mask) {
+        let proven = program.is_proven();
+        let changed = if proven { CALLER_SAVED } else { 1 };
+        match op.code {
+            Code::Exit if proven || !self.local_calls => (1, 0),
+            Code::Exit => (CALLER_SAVED, 0),
+            Code::Call if proven => (ARGUMENTS, CALLER_SAVED),
+            Code::Call => (ALL, 0),
+            Code::CallX if proven => (ARGUMENTS | 1 << op.dst, CALLER_SAVED),
+            Code::CallX => (ALL, 0),
+            Code::CallPure | Code::CallHelper | Code::TailCall => (ARGUMENTS, changed),
+            Code::Packet if op.dst == 1 => (1 << 6 | 1 << op.src, changed),
+            Code::Packet => (1 << 6, changed),
+            Code::CmpXchg32 | Code::CmpXchg64 => (1 | 1 << op.dst | 1 << op.src, 1),
+            _ => (0, 0),
+        }
+    }
+
+    fn find_live(&mut self, program: &Program) {
+        for round in 0..=ROUNDS {
+            let assume = round == ROUNDS;
+            if !self.live_round(program, assume) {
+                return;
+            }
+        }
+    }
+
+    /// One pass from the end; answers whether a loop saw something else than it will see next time.
+    fn live_round(&mut self, program: &Program, assume: bool) -> bool {
+        let ops = &*program.ops;
+        let mut again = false;
+        let mut next: Mask = 0;
+        for pc in (0..ops.len()).rev() {
+            let op = &ops[pc];
+            let flow = flow_at(op);
+            let mut live = if flow & flow::LAST != 0 { 0 } else { next };
+            if flow & flow::WIDE != 0 {
+                live = self.live[pc + 2];
+            }
+            if flow & flow::JUMP != 0 {
+                let to = target(pc, op.off.into());
+                live |= if assume && to <= pc {
+                    ALL
+                } else {
+                    self.live[to]
+                };
+            }
+            let (uses, defines) = self.uses(program, op);
+            live = live & !defines | uses;
+            if live != self.live[pc] {
+                again |= bit(&self.head, pc);
+                self.live[pc] = live;
+            }
+            next = live;
+        }
+        again && !assume
+    }
+
+    /// Registers that only narrow values are ever put into, function by function.
+    fn find_narrow(&mut self, program: &Program) {
+        let ops = &*program.ops;
+        let mut all = ALL;
+        for function in &mut self.functions {
+            // What comes from outside may be wide.
+            let mut wide: Mask = self.live[function.start] | 1 << 10;
+            let mut copies = [0 as Mask; 11];
+            let mut pc = function.start;
+            while pc < function.end {
+                let op = &ops[pc];
+                let flow = flow_at(op);
+                let mut step = if flow & flow::WIDE != 0 { 2 } else { 1 };
+                if flow & (flow::DEF_DST | flow::DEF_SRC | flow::SPECIAL) == 0 {
+                } else if op.code == Code::Mov64X {
+                    copies[op.dst as usize] |= 1 << op.src;
+                } else if op.code == Code::Lsh64K
+                    && is_zero_extension(ops, pc)
+                    && !bit(&self.leader, pc + 1)
+                {
+                    step = 2;
+                } else if flow & flow::NARROW != 0
+                    || matches!(op.code, Code::Mov64K | Code::LdImm64)
+                        && u32::try_from(op.imm).is_ok()
+                    || op.code == Code::And64K && op.imm >= 0
+                    || op.code == Code::Rsh64K && op.imm & 63 >= 32
+                    || op.code == Code::CmpXchg32
+                {
+                } else if flow & flow::SPECIAL != 0 {
+                    wide |= match op.code {
+                        Code::Call | Code::CallX => CALLER_SAVED,
+                        _ => 1,
+                    };
+                } else if flow & flow::DEF_SRC != 0 {
+                    wide |= 1 << op.src;
+                } else {
+                    wide |= 1 << op.dst;
+                }
+                pc += step;
+            }
+            // At most one register joins a round.
+            for _ in 0..copies.len() {
+                for (register, from) in copies.iter().enumerate() {
+                    if from & wide != 0 {
+                        wide |= 1 << register;
+                    }
+                }
+            }
+            function.narrow = ALL & !wide;
+            all &= function.narrow;
+        }
+        if !self.apart {
+            for function in &mut self.functions {
+                function.narrow = all;
+            }
+        }
+    }
+}
+
+/// `<<= 32; >>= 32`.
+pub(crate) fn is_zero_extension(ops: &[Op], pc: usize) -> bool {
+    let (left, right) = (&ops[pc], ops.get(pc + 1));
+    left.imm & 63 == 32
+        && right.is_some_and(|right| {
+            right.code == Code::Rsh64K && right.dst == left.dst && right.imm & 63 == 32
+        })
+}
+
+/// What code with a budget counts where.
+///
+/// Code that no forward jump leads around is not counted where it stands: it is owed, and paid where a jump goes back or
+/// the function returns. Code that can be jumped around pays when it is entered. So every way through a program pays
+/// exactly what it executes.
+#[derive(Default)]
+pub(crate) struct Charges {
+    /// At the start of these operations, ascending.
+    pub starts: Vec<(u32, i32)>,
+    /// Before these jumps and exits, ascending.
+    pub edges: Vec<Edge>,
+}
+
+/// A payment before a jump back or an exit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Edge {
+    pub pc: u32,
+    pub amount: i32,
+    /// Who does not jump gets it back.
+    pub refund: bool,
+}
+
+impl Charges {
+    pub fn new(program: &Program, scan: &Scan) -> Charges {
+        let ops = &*program.ops;
+        // How many forward jumps lead around an operation: changes from one to the next.
+        let mut around = vec![0i32; ops.len() + 1];
+        for (pc, op) in ops.iter().enumerate() {
+            if flow_at(op) & flow::JUMP != 0 {
+                let to = target(pc, op.off.into());
+                if to > pc {
+                    around[pc + 1] += 1;
+                    around[to] -= 1;
+                }
+            }
+        }
+        let mut charges = Charges::default();
+        let mut owed = vec![0i32; if scan.apart { ops.len() } else { 0 }];
+        let (mut owing, mut cover) = (0i32, 0i32);
+        let mut paid_until = 0;
+        let mut next_function = 0;
+        let mut pc = 0;
+        while pc < ops.len() {
+            let op = &ops[pc];
+            let flow = flow_at(op);
+            cover += around[pc];
+            if scan.functions.get(next_function).map(|next| next.start) == Some(pc) {
+                owing = 0;
+                next_function += 1;
+            }
+            let covered = cover > 0 || !scan.apart;
+            if scan.apart {
+                owed[pc] = owing;
+            }
+            if covered {
+                if pc >= paid_until || scan.is_leader(pc) {
+                    let (cost, end) = segment(ops, scan, pc);
+                    charges.starts.push((pc as u32, cost));
+                    paid_until = end;
+                }
+            } else {
+                owing += 1;
+            }
+            let to = (flow & flow::JUMP != 0).then(|| target(pc, op.off.into()));
+            if let Some(to) = to.filter(|to| *to <= pc) {
+                let there = if scan.apart { owed[to] } else { 0 };
+                let refund = covered && flow & flow::LAST == 0;
+                charges.edges.push(Edge {
+                    pc: pc as u32,
+                    amount: owing - there,
+                    refund,
+                });
+                if !covered {
+                    owing = there;
+                }
+            } else if op.code == Code::Exit && owing != 0 {
+                charges.edges.push(Edge {
+                    pc: pc as u32,
+                    amount: owing,
+                    refund: false,
+                });
+            }
+            if flow & flow::WIDE != 0 {
+                cover += around[pc + 1];
+                pc += 1;
+            }
+            pc += 1;
+        }
+        charges
+    }
+}
+
+/// How many operations run from `start` to the next join or jump, and where that is.
+fn segment(ops: &[Op], scan: &Scan, start: usize) -> (i32, usize) {
+    let (mut pc, mut cost) = (start, 0);
+    while pc < ops.len() && (pc == start || !scan.is_leader(pc)) {
+        let flow = flow_at(&ops[pc]);
+        cost += 1;
+        pc += if flow & flow::WIDE != 0 { 2 } else { 1 };
+        if flow & (flow::JUMP | flow::LAST) != 0 {
+            break;
+        }
+    }
+    (cost, pc)
+}

@@ -1,0 +1,409 @@
+//! Jumps, calls and ends.
+
+use crate::decode::{Code, Op};
+use crate::jit::run::at;
+use crate::jit::scan::{CALLER_SAVED, target};
+use crate::jit::thunk::tail;
+use crate::machine::MAY_GOTO_MAX;
+use crate::memory::FRAME_STRIDE;
+
+use super::alu::as_imm;
+use super::cold::Cold;
+use super::encode::{Alu, Cond, Label, Mem, R9, R10, R11, RAX, RBP, RSP, Width};
+use super::gate::Gate;
+use super::lower::{Lower, RUN, field};
+use super::value::{HOME, Value};
+
+/// Conditions of the families of jumps, in the order of [`Code`]; the last is of a test.
+const CONDS: [Cond; 11] = [
+    Cond::E,
+    Cond::Ne,
+    Cond::A,
+    Cond::Ae,
+    Cond::B,
+    Cond::Be,
+    Cond::G,
+    Cond::Ge,
+    Cond::L,
+    Cond::Le,
+    Cond::Ne,
+];
+
+impl Lower<'_> {
+    /// Takes so many instructions from what is left.
+    pub fn charge(&mut self, amount: i32) {
+        if amount != 0 {
+            self.asm.alu_ri(Alu::Sub, true, R9, amount);
+        }
+    }
+
+    /// Pays at a jump back, and looks whether anything is left. Answers what a conditional jump gets back if it does
+    /// not jump.
+    fn pay(&mut self) -> i32 {
+        if !self.limited {
+            return 0;
+        }
+        let Some(edge) = self.edge() else { return 0 };
+        if edge.amount == 0 {
+            self.asm.test_rr(true, R9, R9);
+        } else {
+            self.asm.alu_ri(Alu::Sub, true, R9, edge.amount);
+        }
+        let (spent, done) = (self.asm.label(), self.asm.label());
+        self.asm.jcc(Cond::S, spent, false);
+        self.asm.bind(done);
+        self.cold.push(Cold::Gate {
+            at: spent,
+            done,
+            gate: Gate::Account,
+            operand: 0,
+            pc: self.pc as u32,
+        });
+        if edge.refund { edge.amount } else { 0 }
+    }
+
+    pub fn branch(&mut self, op: &Op, next: usize) -> usize {
+        let to = target(self.pc, op.off.into());
+        if let Some(skip) = self.diamond(op, next, to) {
+            return skip;
+        }
+        let wanted = self.scan.live_at(to);
+        self.values.flush_only(&mut self.asm, wanted, self.keep);
+        let refund = self.pay();
+        let cond = self.compare(op);
+        let near = self.is_near(to);
+        self.asm.jcc(cond, Label(to as u32), near);
+        if refund != 0 {
+            self.asm.alu_ri(Alu::Add, true, R9, refund);
+        }
+        0
+    }
+
+    /// Emits the comparison of a conditional jump; answers when it jumps.
+    fn compare(&mut self, op: &Op) -> Cond {
+        let index = op.code as u8 - Code::Jeq64K as u8;
+        let cond = CONDS[(index / 4) as usize];
+        let test = op.code as u8 >= Code::Jset64K as u8;
+        let wide = index & 2 == 0;
+        let mut imm = (index & 1 == 0).then_some(op.imm as i32);
+        if imm.is_none()
+            && op.src != op.dst
+            && let Some(value) = self.values.constant(op.src)
+        {
+            imm = as_imm(value, wide);
+        }
+        let Some(imm) = imm else {
+            self.ready(op.src, !wide);
+            self.ready(op.dst, !wide);
+            self.ready(op.src, !wide);
+            let (left, right) = (self.reg(op.dst, !wide), self.reg(op.src, !wide));
+            if test {
+                self.asm.test_rr(wide, left, right);
+            } else {
+                self.asm.alu_rr(Alu::Cmp, wide, left, right);
+            }
+            return cond;
+        };
+        if let Value::Low { src, bits: 8 } = self.values.of[op.dst as usize]
+            && let Ok(imm) = u8::try_from(imm)
+            && !test
+            && !matches!(cond, Cond::G | Cond::Ge | Cond::L | Cond::Le)
+        {
+            if imm == 0 {
+                self.asm.test8_rr(HOME[src as usize]);
+            } else {
+                self.asm.cmp8_ri(HOME[src as usize], imm);
+            }
+            return cond;
+        }
+        self.ready(op.dst, !wide);
+        let left = self.reg(op.dst, !wide);
+        if test {
+            self.asm.test_ri(wide && imm < 0, left, imm);
+        } else if imm == 0 {
+            self.asm.test_rr(wide, left, left);
+        } else {
+            self.asm.alu_ri(Alu::Cmp, wide, left, imm);
+        }
+        cond
+    }
+
+    /// `d = a; if .. goto over; d = b; over:` chooses without a jump. Answers how many operations are done with it.
+    fn diamond(&mut self, op: &Op, next: usize, to: usize) -> Option<usize> {
+        let other = self.ops.get(next)?;
+        let second = match other.code {
+            Code::Mov64K => other.imm as u64,
+            Code::Mov32K => u64::from(other.imm as u32),
+            _ => return None,
+        };
+        let dst = other.dst;
+        let register = (op.code as u8 - Code::Jeq64K as u8) & 1 != 0;
+        let first = self.values.constant(dst)?;
+        if self.scan.is_leader(next) || op.dst == dst || register && op.src == dst {
+            return None;
+        }
+        let cost = if to == next + 1 {
+            1
+        } else {
+            let jump = self.ops.get(next + 1)?;
+            let joins = jump.code == Code::Ja && target(next + 1, jump.off.into()) == to;
+            let counted = self.limited && to <= next;
+            if !joins || self.scan.is_leader(next + 1) || counted {
+                return None;
+            }
+            2
+        };
+        // Nobody names the home of what waits as a constant.
+        self.wrote(dst, 64);
+        let home = HOME[dst as usize];
+        let truth = matches!((first, second), (0, 1) | (1, 0));
+        if truth {
+            self.asm.zero(home);
+        } else {
+            self.asm.mov_ri(home, second);
+        }
+        let cond = self.compare(op);
+        if truth {
+            let cond = if first == 1 { cond } else { cond.negated() };
+            self.asm.set(cond, home);
+        } else {
+            self.asm.mov_ri(R11, first);
+            self.asm.cmov(cond, true, home, R11);
+        }
+        if self.limited {
+            // What is not jumped around costs.
+            self.asm.set(cond.negated(), R11);
+            self.asm.zero_extend(Width::B, R11, R11);
+            if cost == 2 {
+                self.asm.alu_rr(Alu::Add, true, R11, R11);
+            }
+            self.asm.alu_rr(Alu::Sub, true, R9, R11);
+        }
+        self.wrote(dst, if truth { 1 } else { 64 });
+        Some(1)
+    }
+
+    pub fn jump(&mut self, op: &Op) {
+        let to = target(self.pc, op.off.into());
+        self.values.flush(&mut self.asm, self.live);
+        self.pay();
+        if to != self.pc + 1 {
+            let near = self.is_near(to);
+            self.asm.jmp(Label(to as u32), near);
+        }
+    }
+
+    pub fn may_goto(&mut self, op: &Op) {
+        let to = target(self.pc, op.off.into());
+        self.values.flush(&mut self.asm, self.live);
+        let refund = self.pay();
+        self.asm.alu_mi(Alu::Cmp, false, field(at::MAY_GOTO), 0);
+        let near = self.is_near(to);
+        self.asm.jcc(Cond::E, Label(to as u32), near);
+        if refund != 0 {
+            self.asm.alu_ri(Alu::Add, true, R9, refund);
+        }
+        self.asm.dec_m(false, field(at::MAY_GOTO));
+    }
+
+    pub fn exit(&mut self) {
+        self.values.flush(&mut self.asm, self.keep);
+        if let Some(edge) = self.edge() {
+            self.charge(edge.amount);
+        }
+        self.epilogue(self.function);
+        self.asm.ret();
+    }
+
+    /// After a call: what it may have changed.
+    fn called(&mut self, changed: u16) {
+        for register in 0..6 {
+            if changed >> register & 1 != 0 {
+                self.wrote(register, 64);
+            }
+        }
+    }
+
+    pub fn call(&mut self, op: &Op) {
+        self.values.flush(&mut self.asm, self.keep);
+        let start = target(self.pc, op.imm);
+        let index = self
+            .program
+            .functions
+            .binary_search_by_key(&start, |function| function.start)
+            .unwrap_or(0);
+        let entry = self.entries[index];
+        if self.native {
+            let saved = self.save_around();
+            self.asm.call(entry);
+            self.restore_around(saved);
+            return self.called(CALLER_SAVED);
+        }
+        let (deep, fine) = (self.asm.label(), self.asm.label());
+        self.asm.load(Width::D, R10, field(at::DEPTH));
+        self.asm.lea(true, R10, Mem::at(R10, 1));
+        self.asm.alu_rm(Alu::Cmp, true, R10, field(at::DEPTH_MAX));
+        self.asm.jcc(Cond::Ae, deep, false);
+        self.cold.push(Cold::Gate {
+            at: deep,
+            done: fine,
+            gate: Gate::Enter,
+            operand: op.off as u32,
+            pc: self.pc as u32,
+        });
+        self.asm.bind(fine);
+        self.asm.store(Width::D, field(at::DEPTH), R10);
+        let bytes = op.off as u32 & !7;
+        let frames = Mem {
+            base: Some(RUN),
+            index: Some((R10, 2)),
+            disp: at::FRAME_BYTES,
+        };
+        self.asm.store_imm(Width::W, frames, bytes as i32);
+        self.asm.alu_ri(Alu::Sub, true, RBP, FRAME_STRIDE as i32);
+        if op.off & 1 == 0 {
+            self.zero_frame(bytes);
+        }
+        let saved = self.save_around();
+        self.asm.call(entry);
+        self.restore_around(saved);
+        self.leave_frame();
+        self.called(CALLER_SAVED);
+    }
+
+    /// After a call: the frame of the function that was called is no more.
+    fn leave_frame(&mut self) {
+        self.asm.alu_ri(Alu::Add, true, RBP, FRAME_STRIDE as i32);
+        self.asm.dec_m(true, field(at::DEPTH));
+        let (forget, done) = (self.asm.label(), self.asm.label());
+        self.asm.cmp8_mi(field(at::STACK_REMEMBERED), 0);
+        self.asm.jcc(Cond::Ne, forget, false);
+        self.asm.bind(done);
+        self.cold.push(Cold::Gate {
+            at: forget,
+            done,
+            gate: Gate::Forget,
+            operand: 0,
+            pc: self.pc as u32,
+        });
+    }
+
+    /// Puts by what a call must not change: the count of `may_goto`, and the program if others may come to run.
+    fn save_around(&mut self) -> bool {
+        let save = self.scan.may_goto || self.program.tail_calls;
+        if save {
+            self.asm.alu_ri(Alu::Sub, true, RSP, 16);
+            self.asm.load(Width::W, R10, field(at::MAY_GOTO));
+            self.asm.store(Width::D, Mem::at(RSP, 0), R10);
+            self.asm.load(Width::D, R10, field(at::PROGRAM));
+            self.asm.store(Width::D, Mem::at(RSP, 8), R10);
+            self.asm
+                .store_imm(Width::W, field(at::MAY_GOTO), MAY_GOTO_MAX as i32);
+        }
+        save
+    }
+
+    fn restore_around(&mut self, saved: bool) {
+        if saved {
+            self.asm.load(Width::D, R10, Mem::at(RSP, 0));
+            self.asm.store(Width::W, field(at::MAY_GOTO), R10);
+            self.asm.load(Width::D, R10, Mem::at(RSP, 8));
+            self.asm.store(Width::D, field(at::PROGRAM), R10);
+            self.asm.alu_ri(Alu::Add, true, RSP, 16);
+        }
+    }
+
+    /// Reads back what a helper's gate has lost and the program still wants.
+    fn restore_arguments(&mut self) {
+        for (register, home) in HOME.into_iter().enumerate().take(6).skip(1) {
+            if self.live >> register & 1 != 0 {
+                let saved = field(at::REGS + 8 * register as i32);
+                self.asm.load(Width::D, home, saved);
+            }
+        }
+    }
+
+    pub fn call_helper(&mut self, op: &Op) {
+        self.values.flush(&mut self.asm, self.keep);
+        let gate = if op.code == Code::CallPure {
+            Gate::Pure
+        } else {
+            Gate::Helper
+        };
+        let gate = self.gate(gate);
+        self.asm.mov_ri(R10, op.imm as u64);
+        self.asm.mov_ri(R11, self.pc as u64);
+        self.asm.call(gate);
+        self.restore_arguments();
+        self.called(1);
+    }
+
+    pub fn tail_call(&mut self, op: &Op) {
+        self.values.flush(&mut self.asm, self.keep);
+        let gate = self.gate(Gate::TailCall);
+        self.asm.mov_ri(R10, op.imm as u64);
+        self.asm.mov_ri(R11, self.pc as u64);
+        self.asm.call(gate);
+        let away = self.asm.label();
+        self.asm.alu_ri(Alu::Cmp, true, R11, tail::DONE as i32);
+        self.asm.jcc(Cond::Ae, away, false);
+        self.cold.push(Cold::TailCall {
+            at: away,
+            function: self.function,
+        });
+        self.asm.load(Width::D, RAX, field(at::SCRATCH));
+        self.called(1);
+    }
+
+    pub fn call_x(&mut self, op: &Op) {
+        self.values.flush(&mut self.asm, self.keep);
+        let gate = self.gate(Gate::CallX);
+        self.asm.mov_rr(true, R10, HOME[op.dst as usize]);
+        self.asm.mov_ri(R11, self.pc as u64);
+        self.asm.call(gate);
+        let (function, done) = (self.asm.label(), self.asm.label());
+        self.asm.test_rr(true, R11, R11);
+        self.asm.jcc(Cond::Ne, function, false);
+        self.asm.load(Width::D, RAX, field(at::SCRATCH));
+        self.asm.jmp(done, false);
+        self.asm.bind(function);
+        self.asm.alu_ri(Alu::Sub, true, RBP, FRAME_STRIDE as i32);
+        let saved = self.save_around();
+        self.asm.call_r(R11);
+        self.restore_around(saved);
+        self.leave_frame();
+        self.asm.bind(done);
+        self.called(CALLER_SAVED);
+    }
+
+    pub fn packet(&mut self, op: &Op) {
+        self.values.flush(&mut self.asm, self.keep);
+        let gate = self.gate(Gate::Packet(op.off as u8));
+        if op.dst == 1 {
+            self.asm
+                .lea(true, R10, Mem::at(HOME[op.src as usize], op.imm as i32));
+        } else {
+            self.asm.mov_ri(R10, op.imm as u64);
+        }
+        self.asm.mov_ri(R11, self.pc as u64);
+        self.asm.call(gate);
+        self.asm.mov_rr(true, RAX, R11);
+        self.wrote(0, 64);
+    }
+
+    pub fn poison(&mut self) {
+        self.values.flush(&mut self.asm, 0);
+        let reached = self
+            .program
+            .proven
+            .as_ref()
+            .is_none_or(|proven| proven.proof.of(self.pc).reached);
+        if !reached {
+            return self.asm.trap();
+        }
+        let gate = self.gate(Gate::Poison);
+        self.asm.mov_ri(R11, self.pc as u64);
+        self.asm.call(gate);
+        self.asm.trap();
+    }
+}
