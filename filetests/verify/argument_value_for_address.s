@@ -1,4 +1,5 @@
 ; test verify
+; page
 ; A key is passed by value.
 ; verify: => refused="R2 type=scalar expected=fp" id=verifier-argument because="1: r2 is set here" edit=verifies
 .license "GPL"

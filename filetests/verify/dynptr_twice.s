@@ -1,4 +1,5 @@
 ; test verify
+; page
 ; A reservation is submitted twice.
 ; verify: => refused="arg 1 is an unacquired reference" id=verifier-dynptr because="10: given back here" edit=verifies
 .license "GPL"

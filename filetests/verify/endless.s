@@ -1,4 +1,5 @@
 ; test verify
+; page
 ; A loop that nothing ends.
 ; verify: => refused="infinite loop detected" id=verifier-loop because="2: jumps back" edit=verifies
 .license "GPL"

@@ -1,6 +1,6 @@
 ; test verify
 ; A global function that uses its pointer argument without a check.
-; verify: => refused="invalid mem access 'mem_or_null'" id=verifier-null-pointer edit=verifies
+; verify: => refused="invalid mem access 'mem_or_null'" id=verifier-null-pointer because="an argument of a global function" edit=verifies
 .license "GPL"
 .section ".text"
 .function int length(u32 *p)

@@ -1,4 +1,5 @@
 ; test verify
+; page
 ; A helper that socket filters do not have.
 ; verify: => refused="program of this type cannot use helper bpf_xdp_adjust_head#44" id=verifier-helper edit=verifies
 .license "GPL"

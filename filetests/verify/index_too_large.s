@@ -1,4 +1,5 @@
 ; test verify
+; page
 ; The bound is larger than the value.
 ; verify: => refused="R0 max value is outside of the allowed memory range" id=verifier-out-of-bounds because="between 0 and 100" edit=verifies
 .license "GPL"

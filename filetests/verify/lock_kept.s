@@ -1,4 +1,5 @@
 ; test verify
+; page
 ; A path that leaves without releasing the lock.
 ; verify: => refused="inside bpf_spin_lock-ed region" id=verifier-lock because="the lock is taken here" edit=verifies
 .license "GPL"

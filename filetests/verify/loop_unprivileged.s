@@ -1,6 +1,6 @@
 ; test verify
 ; A loop, loaded by an unprivileged user.
-; verify: unprivileged => refused="back-edge from insn 2 to 1" id=verifier-loop
+; verify: unprivileged => refused="back-edge from insn 2 to 1" id=verifier-loop edit=verifies
 ; verify: => loads
 .license "GPL"
 .section "socket"

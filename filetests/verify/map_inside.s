@@ -1,6 +1,6 @@
 ; test verify
 ; A member of a map itself that may not be read.
-; verify: => refused="cannot access ptr member" id=verifier-type-bounds edit=verifies
+; verify: => refused="cannot access ptr member" id=verifier-type-bounds because="0: the address of a map" edit=verifies
 ; kernel: struct bpf_map { void *ops; int id; };
 ; kernel: struct bpf_htab { struct bpf_map map; };
 ; kernel: .extern kfunc int bpf_fentry_test1(int a)

@@ -1,4 +1,5 @@
 ; test verify
+; page
 ; A length from memory that may be negative.
 ; verify: => refused="R4 min value is negative" id=verifier-negative-size because="1: read from the context" edit=verifies
 .license "GPL"

@@ -1,6 +1,6 @@
 ; test verify
 ; One path returns nothing.
-; verify: => refused="R0 !read_ok" id=verifier-uninitialised-register edit=verifies
+; verify: => refused="R0 !read_ok" id=verifier-uninitialised-register because="nothing writes r0" edit=verifies
 .license "GPL"
 .section "socket"
 .function t

@@ -1,4 +1,5 @@
 ; test verify
+; page
 ; The result of a lookup is used without a check.
 ; verify: => refused="R0 invalid mem access 'map_value_or_null'" id=verifier-null-pointer because="6: the result of bpf_map_lookup_elem" edit=verifies
 .license "GPL"

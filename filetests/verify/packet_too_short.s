@@ -1,4 +1,5 @@
 ; test verify
+; page
 ; The comparison covers fewer bytes than are used.
 ; verify: => refused="R2 offset is outside of the packet" id=verifier-packet-bounds because="4: compared with the packet's end" edit=verifies
 .license "GPL"

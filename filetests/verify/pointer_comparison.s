@@ -1,6 +1,6 @@
 ; test verify
 ; Pointers compared by a program of an unprivileged user.
-; verify: unprivileged => refused="R2 pointer comparison prohibited" id=verifier-pointer-comparison edit=verifies
+; verify: unprivileged => refused="R2 pointer comparison prohibited" id=verifier-pointer-comparison because="0: r2 gets the address here" edit=verifies
 ; verify: => loads
 .license "GPL"
 .section "socket"

@@ -1,6 +1,6 @@
 ; test verify
 ; An address returned, and one put into a map, by a program of an unprivileged user.
-; verify: unprivileged => refused="R0 leaks addr as return value" id=verifier-pointer-leak edit=verifies
+; verify: unprivileged => refused="R0 leaks addr as return value" id=verifier-pointer-leak because="0: r0 gets the address here" edit=verifies
 ; verify: unprivileged program=stored => refused="leaks addr into map" id=verifier-pointer-leak edit=verifies
 .license "GPL"
 .map values {

@@ -1,4 +1,5 @@
 ; test verify
+; page
 ; A record of a ring buffer is neither submitted nor discarded.
 ; verify: => refused="reference leak" id=verifier-reference-leak because="4: bpf_ringbuf_reserve takes a reference" edit=verifies
 .license "GPL"

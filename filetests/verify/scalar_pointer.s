@@ -1,4 +1,5 @@
 ; test verify
+; page
 ; A number from a tracepoint's record is used as an address.
 ; verify: => refused="R1 invalid mem access 'scalar'" id=verifier-scalar-pointer because="0: read from the context" edit=verifies
 .license "GPL"

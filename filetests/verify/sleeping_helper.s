@@ -1,4 +1,5 @@
 ; test verify
+; page
 ; A helper that may sleep, in a program that may not.
 ; verify: => refused="might sleep in a non-sleepable prog" id=verifier-sleepable edit=verifies
 .license "GPL"

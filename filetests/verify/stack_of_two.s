@@ -1,4 +1,5 @@
 ; test verify
+; page
 ; Two functions whose stacks are too large together.
 ; verify: => refused="combined stack size of 2 calls is" id=verifier-stack-too-large because="0: this function uses 304 bytes of stack" edit=verifies
 .license "GPL"

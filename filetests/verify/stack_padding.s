@@ -1,4 +1,5 @@
 ; test verify
+; page
 ; A key of 8 bytes of which 4 are written.
 ; verify: unprivileged => refused="read from stack" id=verifier-stack-uninitialised because="1: only these bytes" edit=verifies
 .license "GPL"

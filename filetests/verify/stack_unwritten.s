@@ -1,6 +1,6 @@
 ; test verify
 ; A variable on the stack that only one path writes.
-; verify: unprivileged => refused="invalid read from stack R10 off=-8 size=8" id=verifier-stack-uninitialised edit=verifies
+; verify: unprivileged => refused="invalid read from stack R10 off=-8 size=8" id=verifier-stack-uninitialised because="1: the path jumps here" edit=verifies
 ; verify: => loads
 .license "GPL"
 .section "socket"

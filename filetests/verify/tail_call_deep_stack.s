@@ -1,6 +1,6 @@
 ; test verify
 ; A tail call from a function whose caller already uses more than 256 bytes.
-; verify: => refused="tail_calls are not allowed when call stack of previous frames is" id=verifier-call-depth edit=verifies
+; verify: => refused="tail_calls are not allowed when call stack of previous frames is" id=verifier-call-depth because="0: this function uses 280 bytes" edit=verifies
 .license "GPL"
 .map next {
     type prog_array

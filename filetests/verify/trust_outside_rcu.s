@@ -1,4 +1,5 @@
 ; test verify
+; page
 ; A task that was found through another one, in a program that may sleep: nothing keeps it alive.
 ; verify: => refused="must be a rcu pointer" id=verifier-trust because="read" edit=verifies
 ; kernel: struct task_struct { int pid; struct task_struct *group_leader; };

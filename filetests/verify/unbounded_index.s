@@ -1,4 +1,5 @@
 ; test verify
+; page
 ; An index without a bound.
 ; verify: => refused="R0 unbounded memory access" id=verifier-unbounded because="1: read from the context" because="9: added to the pointer" edit=verifies
 .license "GPL"

@@ -1,6 +1,6 @@
 ; test verify
 ; A write to a constant.
-; verify: => refused="write into map forbidden" id=verifier-read-only edit=verifies
+; verify: => refused="write into map forbidden" id=verifier-read-only because="0: the address of a constant" edit=verifies
 .license "GPL"
 .global .rodata const volatile u32 limit = 7
 .section "tc"

@@ -1,6 +1,6 @@
 ; test verify
 ; A write to a map that programs may only read.
-; verify: => refused="write into map forbidden" id=verifier-read-only edit=verifies
+; verify: => refused="write into map forbidden" id=verifier-read-only because="5: the address of a value of the map" edit=verifies
 .license "GPL"
 .map settings {
     type array

@@ -1,4 +1,4 @@
-//! Writes the reference pages that come from the spec tables, or checks that they are fresh.
+//! Writes the pages that come from tables and fixtures, or checks that they are fresh: docs/reference, docs/errors/verifier-*.
 
 use std::fs;
 use std::path::Path;
@@ -35,6 +35,25 @@ pub fn run(root: &Path, args: &[String]) -> Result<(), String> {
         }
         fs::write(&path, fresh).map_err(|error| format!("{}: {error}", path.display()))?;
         println!("wrote docs/reference/{name}");
+    }
+    errors(root, check)
+}
+
+/// The pages of the verifier's rejections, whose examples are the fixtures.
+fn errors(root: &Path, check: bool) -> Result<(), String> {
+    let folder = root.join("docs/errors");
+    for (name, fresh) in skep_filetests::pages::pages(root)? {
+        let path = folder.join(&name);
+        if fs::read_to_string(&path).unwrap_or_default() == fresh {
+            continue;
+        }
+        if check {
+            return Err(format!(
+                "docs/errors/{name} is stale: run `cargo xtask codegen`"
+            ));
+        }
+        fs::write(&path, fresh).map_err(|error| format!("{}: {error}", path.display()))?;
+        println!("wrote docs/errors/{name}");
     }
     Ok(())
 }

@@ -9,6 +9,7 @@
 
 pub mod asm;
 pub mod directive;
+pub mod pages;
 pub mod random;
 pub mod run;
 pub mod verify;

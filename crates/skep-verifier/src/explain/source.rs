@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use skep_diag::{Place, SourceId, Sources, Span};
 use skep_spec::disasm::{self, Style};
 
+use crate::explain::calls;
 use crate::input::{Input, SourceLine};
 
 /// The lines of a program, by file.
@@ -100,8 +101,16 @@ impl<'i> Lines<'i> {
         }
     }
 
-    /// The instruction in the kernel's form.
+    /// The instruction in the kernel's form; calls of its functions by name.
     pub fn insn_text(&self, insn: usize) -> String {
+        let kfunc = self
+            .input
+            .insns
+            .get(insn)
+            .filter(|call| call.is_kfunc_call());
+        if let Some(name) = kfunc.and_then(|_| calls::name(self.input, insn)) {
+            return format!("call {name}");
+        }
         let next = self.input.insns.get(insn + 1).copied();
         self.input
             .insns

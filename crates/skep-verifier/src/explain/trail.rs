@@ -3,6 +3,8 @@
 //! Invariants: the last point is the instruction that was refused; states share what did not change, and only the last
 //! [`POINTS_MAX`] are kept.
 
+use skep_spec::insn::jmp;
+
 use crate::input::Input;
 use crate::state::State;
 use crate::step::Next;
@@ -75,6 +77,20 @@ pub fn of(input: &Input) -> Vec<Point> {
         Some(trail) => replay(input, trail.start.clone(), &trail.path()),
         None => Vec::new(),
     }
+}
+
+/// The point of the path's last conditional jump, and whether it was taken.
+pub fn last_branch(input: &Input, trail: &[Point]) -> Option<(usize, bool)> {
+    trail
+        .windows(2)
+        .enumerate()
+        .rev()
+        .find_map(|(point, pair)| {
+            let at = pair[0].insn;
+            let insn = input.insns.get(at)?;
+            let conditional = insn.jump_offset().is_some() && insn.op() != jmp::JA;
+            conditional.then_some((point, pair[1].insn != at + 1))
+        })
 }
 
 /// Walks `path` again, alone, and keeps the states.

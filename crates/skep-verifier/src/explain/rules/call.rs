@@ -6,6 +6,7 @@ use skep_spec::map::MapType;
 use skep_spec::program::flags;
 
 use crate::explain::edit::{Edit, MapChange};
+use crate::explain::history::What;
 use crate::explain::rules::region;
 use crate::explain::{Case, Findings, calls};
 use crate::state::reg::Kind;
@@ -221,6 +222,17 @@ pub fn read_only(case: &Case<'_>) -> Findings {
         (case.input.maps[map.0 as usize].flags & RDONLY_PROG != 0).then_some(map)
     });
     let Some(map) = map else { return found };
+    for event in registers.iter().flat_map(|&number| case.history(number)) {
+        match event.what {
+            What::Immediate if !insn.is_call() => found
+                .because
+                .push((event.insn, "the address of a constant".into())),
+            What::Returned { .. } if !insn.is_call() => found
+                .because
+                .push((event.insn, "the address of a value of the map".into())),
+            _ => {}
+        }
+    }
     let info = &case.input.maps[map.0 as usize];
     found.here = format!("programs may only read `{}`", info.name);
     found.help = Some("constants (`const volatile`, .rodata) cannot change at run time: use a plain global, or a map without BPF_F_RDONLY_PROG".into());

@@ -123,7 +123,9 @@ pub fn scratch(input: &Input, function: (usize, usize)) -> Option<(Edit, String)
     });
     Some((
         Edit::Several(edits),
-        format!("the {bytes} bytes of the function at {start} in the value of a per-CPU array"),
+        format!(
+            "the {bytes} bytes of stack of the function at {start} in the value of a per-CPU array"
+        ),
     ))
 }
 

@@ -4,6 +4,7 @@ use skep_spec::insn::{Insn, class, jmp};
 
 use crate::explain::edit::Edit;
 use crate::explain::{Case, Findings};
+use crate::input::Caps;
 
 /// A jump back on the path: its place, its target, and how often the path took it.
 struct Back {
@@ -36,6 +37,15 @@ fn backs(case: &Case<'_>) -> Vec<Back> {
 /// See the catalogue.
 pub fn rule(case: &Case<'_>) -> Findings {
     let mut found = Findings::default();
+    if !case.input.caps.bpf && case.line().contains("back-edge") {
+        found.here = "jumps back: programs of unprivileged users may have no loops".into();
+        found.help = Some("unroll the loop, or load the program with CAP_BPF".into());
+        found.edits.push((
+            Edit::Caps(Caps::ALL),
+            "loaded by a user with CAP_BPF and CAP_PERFMON".into(),
+        ));
+        return found;
+    }
     let backs = backs(case);
     for back in backs.iter().take(3) {
         found.because.push((

@@ -28,6 +28,10 @@ pub fn rule(case: &Case<'_>) -> Findings {
                     format!("the result of {name}, which may be NULL"),
                 ));
             }
+            What::Argument => found.because.push((
+                event.insn,
+                "an argument of a global function: callers may pass NULL".into(),
+            )),
             What::Loaded { .. } => found
                 .because
                 .push((event.insn, "loaded here; it may be NULL".into())),

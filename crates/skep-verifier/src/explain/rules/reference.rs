@@ -1,11 +1,11 @@
 //! A reference, lock or region that is still held where the program ends: who took it, and on which path it is kept.
 
 use skep_spec::helper;
-use skep_spec::insn::{Insn, alu, class, jmp};
+use skep_spec::insn::{Insn, alu};
 
 use crate::explain::edit::Edit;
 use crate::explain::rules::dynptr;
-use crate::explain::{Case, Findings, calls};
+use crate::explain::{Case, Findings, calls, trail};
 use crate::state::held::{HeldKind, Resource};
 use crate::state::reg::{Kind, Reg};
 use crate::state::slot::SlotByte;
@@ -118,27 +118,11 @@ pub fn rule(case: &Case<'_>) -> Findings {
             }
         }
     }
-    // Which way the path took.
-    for pair in case.trail.windows(2).rev().take(64) {
-        let insn = case
-            .input
-            .insns
-            .get(pair[0].insn)
-            .copied()
-            .unwrap_or_default();
-        if matches!(insn.code & 7, 5 | 6)
-            && insn.code & 0xf0 <= 0xd0
-            && !insn.is_call()
-            && !insn.is_exit()
-            && insn.code != 0x05
-        {
-            let taken = pair[1].insn != pair[0].insn + 1;
-            found.because.push((
-                pair[0].insn,
-                format!("the path {} here", if taken { "jumps" } else { "goes on" }),
-            ));
-            break;
-        }
+    if let Some((point, taken)) = trail::last_branch(case.input, case.trail) {
+        let way = if taken { "jumps" } else { "goes on" };
+        found
+            .because
+            .push((case.trail[point].insn, format!("the path {way} here")));
     }
     found.here = "the program ends here and still holds it".into();
     found.help = Some("release it on every path out, the error paths too".into());
@@ -152,20 +136,8 @@ fn on_the_way(
     release: &[Insn],
     name: &str,
 ) -> Option<(Edit, String)> {
-    let (point, at, taken) = case
-        .trail
-        .windows(2)
-        .enumerate()
-        .rev()
-        .find_map(|(rank, pair)| {
-            let at = pair[0].insn;
-            let insn = case.input.insns.get(at)?;
-            let branch = matches!(insn.code & class::MASK, class::JMP | class::JMP32)
-                && insn.code & 0xf0 != jmp::JA
-                && !insn.is_call()
-                && !insn.is_exit();
-            branch.then_some((rank, at, pair[1].insn != at + 1))
-        })?;
+    let (point, taken) = trail::last_branch(case.input, case.trail)?;
+    let at = case.trail.get(point)?.insn;
     let branch = &case.trail.get(point)?.state;
     if !branch
         .held

@@ -4,6 +4,7 @@ use skep_spec::insn::{Insn, class, size};
 
 use crate::explain::edit::Edit;
 use crate::explain::rules::{bounds, frames};
+use crate::explain::trail;
 use crate::explain::{Case, Findings};
 use crate::state::frame::slot_index;
 use crate::state::reg::Kind;
@@ -68,6 +69,16 @@ pub fn rule(case: &Case<'_>) -> Findings {
                 ),
             ));
         }
+    }
+    if found.because.is_empty()
+        && let Some((point, taken)) = trail::last_branch(case.input, case.trail)
+    {
+        let at = case.trail[point].insn;
+        let way = if taken { "jumps" } else { "goes on" };
+        found.because.push((
+            at,
+            format!("the path {way} here, past all that would write them"),
+        ));
     }
     found.help = Some("clear the whole object where it is declared: `struct key key = {};`, padding included (memset)".into());
     let mut slots: Vec<usize> = unset.iter().map(|&off| slot_index(off)).collect();

@@ -25,6 +25,7 @@ fn origin(case: &Case<'_>, number: u8, found: &mut Findings) -> Option<usize> {
                 format!("the result of {name}")
             }
             What::Computed { .. } => "computed here".into(),
+            What::Immediate => "the address of a map or variable".into(),
             _ => continue,
         };
         found.because.push((event.insn, text));
