@@ -136,6 +136,12 @@ pub trait Env {
     }
 }
 
+/// The CPU that runs this thread now; 0 where the system does not say.
+pub fn host_cpu() -> u32 {
+    // SAFETY: the call takes nothing and touches nothing of ours.
+    u32::try_from(unsafe { libc::sched_getcpu() }).unwrap_or(0)
+}
+
 fn host_clock(clock: Clock) -> u64 {
     let id = match clock {
         Clock::Monotonic => libc::CLOCK_MONOTONIC,

@@ -126,8 +126,8 @@ impl<'p> Machine<'p> {
             Ctx::Typed(context) => (
                 Place::Typed {
                     layout: context.layout,
+                    structure: context.structure,
                     start: context.start,
-                    data_writable: context.data_writable,
                 },
                 context.start,
                 0,

@@ -15,7 +15,7 @@ use skep_spec::context::{Access, ContextLayout, Field, FieldValue};
 use crate::map::Map;
 use crate::packet::PacketCtx;
 use crate::trap::TrapCause;
-use crate::typed::TypedContext;
+use crate::typed::{Structure, TypedContext};
 
 /// What a program is started with.
 pub enum Ctx<'a> {
@@ -85,11 +85,11 @@ pub(crate) enum Place<'p> {
         layout: &'static ContextLayout,
         slots: Range<u64>,
     },
-    /// A Rust structure at that address, and whether the bytes that it leads to may be written.
+    /// A Rust structure at that address.
     Typed {
         layout: &'static ContextLayout,
+        structure: &'static Structure,
         start: u64,
-        data_writable: bool,
     },
 }
 
@@ -106,8 +106,8 @@ pub(crate) enum Found {
 /// The bytes around `addr` in a typed context, or in what its fields lead to.
 fn typed_range(
     layout: &'static ContextLayout,
+    structure: &'static Structure,
     start: u64,
-    data_writable: bool,
     addr: u64,
     write: bool,
 ) -> Option<Range<u64>> {
@@ -130,7 +130,7 @@ fn typed_range(
                 data = address(field);
                 continue;
             }
-            FieldValue::PacketEnd if data_writable || !write => data..address(field),
+            FieldValue::PacketEnd if !write || structure.data_writable() => data..address(field),
             FieldValue::Memory { size, writable, .. } if writable || !write => {
                 let from = address(field);
                 from..from + u64::from(size)
@@ -267,10 +267,10 @@ impl<'p> Memory<'p> {
             }
             if let Place::Typed {
                 layout,
+                structure,
                 start,
-                data_writable,
             } = self.place
-                && let Some(range) = typed_range(layout, start, data_writable, addr, write)
+                && let Some(range) = typed_range(layout, structure, start, addr, write)
             {
                 break 'region Some(range);
             }

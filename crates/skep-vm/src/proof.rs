@@ -10,6 +10,8 @@ pub struct Proof {
     pub insns: Vec<InsnProof>,
     /// What is known of the frames of functions, by the slot that they start at. Of others, nothing.
     pub frames: Vec<FrameProof>,
+    /// Bytes of the context that calls may rely on, beyond what direct accesses do.
+    pub context_bytes: u64,
 }
 
 /// What holds each time an instruction runs.

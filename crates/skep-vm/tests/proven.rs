@@ -16,8 +16,17 @@ fn proven(image: Image, facts: &[(usize, InsnProof)], frames: Vec<FrameProof>) -
         insns[*pc] = *fact;
     }
     // SAFETY: each test's facts are true of its program.
-    unsafe { Program::proven(image, Proof { insns, frames }) }
-        .unwrap_or_else(|error| panic!("{error}"))
+    unsafe {
+        Program::proven(
+            image,
+            Proof {
+                insns,
+                frames,
+                ..Proof::default()
+            },
+        )
+    }
+    .unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn access(access: Access) -> InsnProof {

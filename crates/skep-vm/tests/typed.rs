@@ -72,16 +72,14 @@ const STRUCTURE_COPY: Structure = Structure {
 
 // SAFETY: the offsets and types above are those of the structure; only `verdict` may be written, a number.
 unsafe impl Context for Request<'_> {
+    type Family = Request<'static>;
+
     fn layout() -> &'static ContextLayout {
         &LAYOUT
     }
 
     fn structure() -> &'static Structure {
         &STRUCTURE
-    }
-
-    fn data_writable() -> bool {
-        false
     }
 }
 

@@ -207,7 +207,8 @@ pub(crate) fn decode(image: Image, proof: Option<Proof>) -> Result<Program, Load
     ) || helpers.iter().any(|(id, _)| *id == GET_CURRENT_TASK_BTF);
     let mut functions = function::functions(&image, &mut ops)?;
     let proven = proof.map(|proof| {
-        let context_bytes = proven::apply(&proof, &image, &mut ops, &mut functions);
+        let context_bytes =
+            proven::apply(&proof, &image, &mut ops, &mut functions).max(proof.context_bytes);
         Proven {
             context_bytes,
             proof,

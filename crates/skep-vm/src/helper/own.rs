@@ -82,6 +82,14 @@ impl<'p> Arguments<'_, '_, 'p> {
         }
     }
 
+    /// The same, shared.
+    pub fn map_arc(&self, at: usize) -> Result<Arc<dyn Map>, Trap> {
+        match self.arg(at).map(|arg| arg.kind) {
+            Some(ArgKind::Map) => self.call.map_arc(self.number(at)),
+            _ => Err(self.refuse(format!("argument {at} is no map"))),
+        }
+    }
+
     /// What the host gave this run.
     pub fn state(&self) -> Option<&'p dyn Any> {
         self.call.env().state()

@@ -91,6 +91,12 @@ impl Type {
 }
 
 impl Structure {
+    /// Whether its bytes are [`BytesMut`], which programs may write.
+    pub fn data_writable(&self) -> bool {
+        let mut fields = self.fields.iter();
+        fields.any(|field| matches!(field.ty, Type::Bytes { writable: true }))
+    }
+
     /// Whether it is plain in all fields and has no gaps.
     pub const fn is_plain(&self) -> bool {
         let mut at = 0;

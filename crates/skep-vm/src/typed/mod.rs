@@ -6,7 +6,7 @@
 
 use std::marker::PhantomData;
 
-use skep_spec::context::ContextLayout;
+pub use skep_spec::context::{ContextKind, ContextLayout, Field};
 
 mod describe;
 mod layout;
@@ -24,21 +24,21 @@ pub use memory::{Bytes, BytesMut, Ref, RefMut, RefOrNull, read_value, value_byte
 /// member whose bytes are all initialised; write access only where any bytes are a value of the member; and an address
 /// only where the member is one of [`Bytes`], [`BytesMut`], [`Ref`], [`RefMut`] and [`RefOrNull`], with its bounds.
 pub unsafe trait Context {
+    /// The same structure with `'static` lifetimes: what all of its borrowed forms have in common.
+    type Family: 'static;
+
     /// Offsets, and what programs may do with them. Always the same reference.
     fn layout() -> &'static ContextLayout;
 
-    /// The structure as C and BTF have it.
+    /// The structure as C and BTF have it, of whose fields the layout is made.
     fn structure() -> &'static Structure;
-
-    /// Whether programs may write the bytes of its [`BytesMut`].
-    fn data_writable() -> bool;
 }
 
 /// A borrowed context of some type.
 pub struct TypedContext<'a> {
     pub(crate) layout: &'static ContextLayout,
+    pub(crate) structure: &'static Structure,
     pub(crate) start: u64,
-    pub(crate) data_writable: bool,
     of: PhantomData<&'a mut ()>,
 }
 
@@ -49,8 +49,8 @@ impl<'a> TypedContext<'a> {
         let start: *mut T = context;
         TypedContext {
             layout: T::layout(),
+            structure: T::structure(),
             start: start.expose_provenance() as u64,
-            data_writable: T::data_writable(),
             of: PhantomData,
         }
     }
