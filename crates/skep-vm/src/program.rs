@@ -228,7 +228,7 @@ impl Program {
             && let Some((r1, r2)) = self.lean_arguments(ctx)
         {
             // SAFETY: the program is proven, its context is what it was proven for, and it asks for nothing else.
-            return Ok(unsafe { code(r1, r2) });
+            return Ok(unsafe { code.call(r1, r2) });
         }
         Machine::run(self, ctx, env, limits, None, true).0
     }

@@ -10,10 +10,14 @@ use crate::machine::Machine;
 use crate::program::Program;
 use crate::trap::Trap;
 
+mod a64;
 mod code;
+mod pass;
 pub(crate) mod run;
 mod scan;
 mod thunk;
+mod value;
+mod waits;
 mod x64;
 
 use code::CodeMemory;
@@ -80,7 +84,7 @@ pub(crate) struct Lowered {
     pub functions: Box<[u32]>,
     /// Where each operation's code starts; ascending.
     pub places: Box<[u32]>,
-    /// It calls no thunk, and so needs no machine: it may be called as a C function of r1 and r2.
+    /// It calls no thunk, and so needs no machine: it is a [`Lean`].
     pub lean: bool,
 }
 
@@ -97,8 +101,31 @@ type Enter = unsafe extern "C" fn(
     frame_top: u64,
 ) -> Answer;
 
-/// A program that needs no machine.
-pub(crate) type Lean = unsafe extern "C" fn(r1: u64, r2: u64) -> u64;
+/// A program that needs no machine: the address of a C function.
+#[derive(Clone, Copy)]
+pub(crate) struct Lean(usize);
+
+impl Lean {
+    /// Runs it.
+    ///
+    /// # Safety
+    /// The program is proven, and what r1 and r2 hold is what it was proven for.
+    #[inline(always)]
+    pub unsafe fn call(self, r1: u64, r2: u64) -> u64 {
+        // SAFETY: lean code keeps the C ABI, on the host that it was made for; the rest is the caller's promise.
+        #[cfg(not(target_arch = "aarch64"))]
+        unsafe {
+            type Function = unsafe extern "C" fn(r1: u64, r2: u64) -> u64;
+            std::mem::transmute::<usize, Function>(self.0)(r1, r2)
+        }
+        // SAFETY: as above. The result's register, r0, is that of the first argument too.
+        #[cfg(target_arch = "aarch64")]
+        unsafe {
+            type Function = unsafe extern "C" fn(r0: u64, r1: u64, r2: u64) -> u64;
+            std::mem::transmute::<usize, Function>(self.0)(0, r1, r2)
+        }
+    }
+}
 
 /// Compiled code of one program.
 pub(crate) struct Compiled {
@@ -146,6 +173,7 @@ impl Compiled {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arch {
     X64,
+    A64,
 }
 
 impl Arch {
@@ -153,6 +181,12 @@ impl Arch {
     pub const HOST: Option<Arch> = if cfg!(all(target_arch = "x86_64", target_pointer_width = "64"))
     {
         Some(Arch::X64)
+    } else if cfg!(all(
+        target_arch = "aarch64",
+        target_pointer_width = "64",
+        target_endian = "little"
+    )) {
+        Some(Arch::A64)
     } else {
         None
     };
@@ -161,6 +195,7 @@ impl Arch {
 fn lower(arch: Arch, input: &Input<'_>) -> Result<Lowered, JitError> {
     match arch {
         Arch::X64 => x64::lower(input),
+        Arch::A64 => a64::lower(input),
     }
 }
 
@@ -216,11 +251,7 @@ impl Jit {
     /// The program as a C function of r1 and r2, if it needs no machine.
     #[inline(always)]
     pub fn lean(&self) -> Option<Lean> {
-        if !self.plain.lean {
-            return None;
-        }
-        // SAFETY: lean code keeps the C ABI, on the host that it was made for.
-        Some(unsafe { std::mem::transmute::<usize, Lean>(self.plain.start()) })
+        self.plain.lean.then(|| Lean(self.plain.start()))
     }
 
     pub fn listing(&self) -> Listing {

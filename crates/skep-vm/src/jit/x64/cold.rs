@@ -1,23 +1,22 @@
 //! What is done seldom, out of the way of what is done often.
 
+use crate::jit::pass::Label;
 use crate::jit::run::at;
 
-use super::encode::{
-    Alu, Cond, Label, Mem, R8, R10, R11, RAX, RCX, RDI, RDX, RSI, Reg, Unary, Width,
-};
+use super::encode::{Alu, Cond, Mem, R8, R10, R11, RAX, RCX, RDI, RDX, RSI, Reg, Unary, Width};
 use super::gate::Gate;
 use super::lower::{Lower, field};
 
 /// What a store writes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Stored {
+pub(crate) enum Stored {
     Reg(Reg),
     Imm(i32),
 }
 
 /// A piece of code that is jumped to, and jumps back.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Cold {
+pub(crate) enum Cold {
     Load {
         at: Label,
         /// Where the access is done.

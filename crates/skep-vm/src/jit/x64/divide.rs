@@ -2,72 +2,24 @@
 //!
 //! Invariants: nothing waits when a division starts; r0 and r3, where they are not the destination, are as before.
 
+use crate::jit::pass::Division;
 use crate::jit::run::at;
+use crate::jit::waits::narrowed;
 
-use super::alu::narrowed;
 use super::cold::Cold;
 use super::encode::{Alu, Cond, R9, R10, R11, RAX, RDX, Reg, Unary, Width};
 use super::lower::{Lower, field};
 use super::value::HOME;
 
 impl Lower<'_> {
-    pub fn divide_constant(
-        &mut self,
-        dst: u8,
-        imm: i64,
-        wide: bool,
-        signed: bool,
-        remainder: bool,
-    ) {
-        let divisor = if wide {
-            imm as u64
-        } else {
-            u64::from(imm as u32)
-        };
-        let same = |lower: &mut Self| {
-            if !wide {
-                lower.narrow_move(dst, dst);
-            }
-        };
-        if divisor == 0 {
-            return if remainder {
-                same(self)
-            } else {
-                self.constant(dst, 0)
-            };
-        }
-        if divisor == 1 {
-            return if remainder {
-                self.constant(dst, 0)
-            } else {
-                same(self)
-            };
-        }
-        let all = if wide { u64::MAX } else { u64::from(u32::MAX) };
-        if signed && divisor == all {
-            if remainder {
-                return self.constant(dst, 0);
-            }
-            self.define(dst);
-            let to = self.home(dst);
-            self.asm.unary(Unary::Neg, wide, to);
-            return self.wrote(dst, narrowed(64, wide));
-        }
-        if !signed && divisor.is_power_of_two() {
-            let by = divisor.trailing_zeros() as u8;
-            if !remainder {
-                return self.shift_constant(dst, by, false, wide);
-            }
-            if let Ok(mask) = i32::try_from(divisor - 1) {
-                return self.and_constant(dst, mask, wide);
-            }
-        }
+    pub fn divide_constant(&mut self, dst: u8, divisor: u64, wide: bool, how: Division) {
         self.values.flush(&mut self.asm, self.keep);
         self.asm.mov_ri(R11, divisor);
-        self.divide(dst, wide, signed, remainder);
+        self.divide_by_r11(dst, wide, how);
     }
 
-    pub fn divide_register(&mut self, dst: u8, src: u8, wide: bool, signed: bool, remainder: bool) {
+    pub fn divide(&mut self, dst: u8, src: u8, wide: bool, how: Division) {
+        let Division { signed, remainder } = how;
         self.values.flush(&mut self.asm, self.keep);
         self.asm.mov_rr(wide, R11, HOME[src as usize]);
         let proven = self
@@ -100,12 +52,13 @@ impl Lower<'_> {
                 remainder,
             });
         }
-        self.divide(dst, wide, signed, remainder);
+        self.divide_by_r11(dst, wide, how);
         self.asm.bind(done);
     }
 
     /// Divides by r11, which is neither 0 nor, if signed, -1. Nothing waits.
-    fn divide(&mut self, dst: u8, wide: bool, signed: bool, remainder: bool) {
+    fn divide_by_r11(&mut self, dst: u8, wide: bool, how: Division) {
+        let Division { signed, remainder } = how;
         let to = HOME[dst as usize];
         let wanted = |home: Reg, live: u16| {
             let register = HOME.iter().position(|other| *other == home).unwrap_or(0);

@@ -4,6 +4,8 @@
 //! Invariants: each function appends exactly one instruction; a label is an index into `places` and is bound at most
 //! once; jumps to labels are patched by [`Asm::finish`], which fails rather than jump elsewhere.
 
+use crate::jit::pass::Label;
+
 /// A register by its number in encodings.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Reg(pub u8);
@@ -115,10 +117,6 @@ impl Cond {
         }
     }
 }
-
-/// A place in the code that may not be known yet.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Label(pub u32);
 
 const UNBOUND: u32 = u32::MAX;
 

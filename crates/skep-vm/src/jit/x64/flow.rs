@@ -1,18 +1,20 @@
 //! Jumps, calls and ends.
 
 use crate::decode::{Code, Op};
+use crate::jit::pass::Label;
 use crate::jit::run::at;
 use crate::jit::scan::{CALLER_SAVED, target};
 use crate::jit::thunk::tail;
 use crate::machine::MAY_GOTO_MAX;
 use crate::memory::FRAME_STRIDE;
 
-use super::alu::as_imm;
 use super::cold::Cold;
-use super::encode::{Alu, Cond, Label, Mem, R9, R10, R11, RAX, RBP, RSP, Width};
+use super::encode::{Alu, Cond, Mem, R9, R10, R11, RAX, RBP, RSP, Width};
 use super::gate::Gate;
 use super::lower::{Lower, RUN, field};
-use super::value::{HOME, Value};
+use super::value::HOME;
+use crate::jit::value::Value;
+use crate::jit::waits::as_imm;
 
 /// Conditions of the families of jumps, in the order of [`Code`]; the last is of a test.
 const CONDS: [Cond; 11] = [

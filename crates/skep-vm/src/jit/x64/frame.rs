@@ -3,10 +3,11 @@
 //! Invariants: at the entry of a function rsp is 8 more than a multiple of 16, in its body a multiple of 16 (unless no
 //! code of the program calls a thunk); all functions of a program whose jumps cross functions start and end the same way.
 
+use crate::jit::pass::Label;
 use crate::jit::scan::{CALLEE_SAVED, Mask};
 use crate::memory::FRAME_BYTES;
 
-use super::encode::{Alu, Label, Mem, RBP, RSP, Width};
+use super::encode::{Alu, Mem, RBP, RSP, Width};
 use super::lower::Lower;
 use super::value::HOME;
 

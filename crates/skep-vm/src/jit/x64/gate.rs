@@ -4,16 +4,17 @@
 //! changes nothing else but r10, xmm0 to xmm15 and flags (a helper's gate: r0 is the answer, r1 to r5 are lost); r0 to
 //! r5 and the budget are stored in the run before the thunk, and the budget is read again after it.
 
+use crate::jit::pass::Label;
 use crate::jit::run::at;
 use crate::jit::thunk;
 
-use super::encode::{Alu, Asm, Cond, Label, Mem, R8, R9, R10, R11, R12, R13, R14, R15};
+use super::encode::{Alu, Asm, Cond, Mem, R8, R9, R10, R11, R12, R13, R14, R15};
 use super::encode::{RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP, Reg, Width};
 use super::lower::{Lower, RUN, field};
 
 /// What a gate is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Gate {
+pub(crate) enum Gate {
     /// By the operation's code.
     Load(u8),
     /// Of so many bytes; the value is in `Run::scratch`.
@@ -31,7 +32,7 @@ pub(super) enum Gate {
     Poison,
 }
 
-pub(super) struct Gates {
+pub(crate) struct Gates {
     made: Vec<(Gate, Label)>,
     /// Ends the run.
     pub stop: Label,

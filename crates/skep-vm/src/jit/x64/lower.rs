@@ -1,18 +1,14 @@
-//! The pass: blocks, functions and the choice of what lowers an operation.
-//!
-//! Invariants: at a leader every wanted value is in its home; `live` are the registers wanted after the operation at
-//! hand, `keep` those and its operands; what an operation defines it announces with `define` before it reads operands.
+//! The pass for x86-64: what it starts with, how its code is put together, and what the shared pass calls.
 
 use crate::decode::{Code, Op};
+use crate::jit::pass::{Backend, Combine, Division, Label, Lowering, Pass, fill_places};
 use crate::jit::run::Run;
-use crate::jit::scan::{Charges, FunctionScan, Mask, Scan, flow, flow_at, target};
 use crate::jit::{Input, Lowered};
-use crate::program::Program;
 
 use super::cold::Cold;
-use super::encode::{Asm, Label, Mem, R12, Reg, Unfit, Width};
+use super::encode::{Asm, Mem, R12, Reg, Unfit, Width};
 use super::gate::Gates;
-use super::value::{HOME, Value, Values};
+use super::value::{HOME, memory};
 
 /// The register that points to the [`Run`].
 pub(super) const RUN: Reg = R12;
@@ -22,69 +18,38 @@ pub(super) const fn field(at: i32) -> Mem {
     Mem::at(RUN, at)
 }
 
-pub(super) struct Lower<'a> {
-    pub program: &'a Program,
-    pub ops: &'a [Op],
-    pub scan: &'a Scan,
-    pub limited: bool,
-    /// Frames lie on the host's stack: nothing looks for them.
-    pub native: bool,
-    /// Nothing calls a thunk.
-    pub lean: bool,
+/// What the lowering asks of the processor, and of itself.
+pub(crate) struct X64 {
     /// Jumps forward may take the short form.
     short: bool,
-    pub asm: Asm,
-    pub values: Values,
-    pub live: Mask,
-    pub keep: Mask,
-    pub cold: Vec<Cold>,
-    pub gates: Gates,
-    pub charges: Charges,
-    next_start: usize,
-    next_edge: usize,
-    /// Index of the function at hand.
-    pub function: usize,
-    /// Where each function is entered.
-    pub entries: Vec<Label>,
-    pub pc: usize,
+    pub bmi2: bool,
 }
 
-impl<'a> Lower<'a> {
-    pub fn new(input: &Input<'a>, short: bool) -> Lower<'a> {
-        let (program, scan) = (input.program, input.scan);
-        let ops = &*program.ops;
-        let native = super::super::is_native(program, scan);
-        let mut asm = Asm::new(ops.len() + 1, 8 * ops.len() + 512);
-        let entries = program.functions.iter().map(|_| asm.label()).collect();
-        let gates = Gates::new(&mut asm);
-        Lower {
-            program,
-            ops,
-            scan,
-            limited: input.limited,
-            native,
-            lean: native && !scan.may_goto && !input.limited,
-            short,
-            asm,
-            values: Values::new(has_bmi2()),
-            live: 0,
-            keep: 0,
-            cold: Vec::new(),
-            gates,
-            charges: if input.limited {
-                Charges::new(program, scan)
-            } else {
-                Charges::default()
-            },
-            next_start: 0,
-            next_edge: 0,
-            function: 0,
-            entries,
-            pc: 0,
-        }
-    }
+impl Backend for X64 {
+    type Asm = Asm;
+    type Cold = Cold;
+    type Gates = Gates;
+}
 
-    pub fn finish(mut self) -> Result<Lowered, Unfit> {
+pub(super) type Lower<'a> = Pass<'a, X64>;
+
+/// Compiles; `short`: with jumps forward in the short form where they seem to fit.
+pub(super) fn lower(input: &Input<'_>, short: bool) -> Result<Lowered, Unfit> {
+    let count = input.program.ops.len();
+    // The first labels are the operations'.
+    let mut asm = Asm::new(count + 1, 8 * count + 512);
+    let entries = input.program.functions.iter().map(|_| asm.label());
+    let entries = entries.collect();
+    let gates = Gates::new(&mut asm);
+    let backend = X64 {
+        short,
+        bmi2: has_bmi2(),
+    };
+    Lower::new(input, backend, asm, gates, entries).finish()
+}
+
+impl Lower<'_> {
+    fn finish(mut self) -> Result<Lowered, Unfit> {
         let start = self.asm.label();
         self.body(start);
         let enter = self.enter_stub();
@@ -97,14 +62,7 @@ impl<'a> Lower<'a> {
         let count = self.ops.len();
         let (bytes, mut places) = self.asm.finish()?;
         places.truncate(count);
-        // Operations without code are where the next one is.
-        let mut next = bytes.len() as u32;
-        for place in places.iter_mut().rev() {
-            if *place == u32::MAX {
-                *place = next;
-            }
-            next = *place;
-        }
+        fill_places(&mut places, bytes.len() as u32);
         Ok(Lowered {
             bytes,
             enter,
@@ -120,61 +78,6 @@ impl<'a> Lower<'a> {
         self.asm.place(label).unwrap_or(0)
     }
 
-    pub fn info(&self) -> &FunctionScan {
-        &self.scan.functions[self.function]
-    }
-
-    fn body(&mut self, start: Label) {
-        let ops = self.ops;
-        let mut next_function = 0;
-        let mut falls = false;
-        let mut pc = 0;
-        while pc < ops.len() {
-            self.pc = pc;
-            let op = &ops[pc];
-            let flow = flow_at(op);
-            let leader = self.scan.is_leader(pc);
-            if leader {
-                let wanted = self.scan.live_at(pc);
-                self.values.flush(&mut self.asm, wanted);
-                if self.program.functions.get(next_function).map(|f| f.start) == Some(pc) {
-                    if falls {
-                        self.asm.jmp(Label(pc as u32), false);
-                    }
-                    self.function = next_function;
-                    next_function += 1;
-                    self.open_function(start);
-                }
-                self.values.reset(self.info().narrow);
-                if self.native && self.scan.is_head(pc) {
-                    self.align(32, 16);
-                }
-            }
-            let wide = flow & flow::WIDE != 0;
-            let next = pc + if wide { 2 } else { 1 };
-            if !falls && !leader {
-                // Nothing comes here.
-                pc = next;
-                continue;
-            }
-            self.asm.bind(Label(pc as u32));
-            self.start_charge();
-            let (uses, _) = self.scan.uses(self.program, op);
-            self.live = if flow & flow::LAST != 0 {
-                0
-            } else {
-                self.scan.live_at(next)
-            };
-            if flow & flow::JUMP != 0 {
-                self.live |= self.scan.live_at(target(pc, op.off.into()));
-            }
-            self.keep = self.live | uses;
-            let skip = self.operation(op, next);
-            falls = flow & flow::LAST == 0;
-            pc = next + skip;
-        }
-    }
-
     /// Starts at a multiple of `to`, if that takes less than `most` bytes.
     pub fn align(&mut self, to: usize, most: usize) {
         let gap = self.asm.here() as usize % to;
@@ -183,99 +86,37 @@ impl<'a> Lower<'a> {
         }
     }
 
-    /// Pays what the operation at hand starts with.
-    fn start_charge(&mut self) {
-        while let Some(&(pc, amount)) = self.charges.starts.get(self.next_start) {
-            if pc as usize > self.pc {
-                return;
-            }
-            if pc as usize == self.pc {
-                self.charge(amount);
-            }
-            self.next_start += 1;
-        }
-    }
-
-    /// The payment due at the jump or exit at hand.
-    pub fn edge(&mut self) -> Option<crate::jit::scan::Edge> {
-        while let Some(edge) = self.charges.edges.get(self.next_edge) {
-            if edge.pc as usize > self.pc {
-                return None;
-            }
-            self.next_edge += 1;
-            if edge.pc as usize == self.pc {
-                return Some(*edge);
-            }
-        }
-        None
-    }
-
-    /// Announces that the home of a register will be written.
-    pub fn define(&mut self, register: u8) {
-        self.values
-            .before_write(&mut self.asm, register, self.live, self.keep);
-    }
-
-    /// Announces that a register will get a value that has nothing to do with its last: who names its home, operands
-    /// among them, is worked out.
-    pub fn announce(&mut self, register: u8) {
-        self.values
-            .before_write(&mut self.asm, register, self.keep, self.keep);
-    }
-
-    pub fn wrote(&mut self, register: u8, bits: u8) {
-        self.values.wrote(register, bits);
-    }
-
-    pub fn set(&mut self, register: u8, value: Value, bits: u8) {
-        self.values
-            .set(&mut self.asm, register, value, bits, self.live);
-    }
-
     /// Puts a register's value in its home; answers the home.
     pub fn home(&mut self, register: u8) -> Reg {
-        if !self.values.is_home(register) {
-            self.values.work_out(&mut self.asm, register, self.keep);
-        }
+        self.settle(register);
         HOME[register as usize]
-    }
-
-    /// Makes sure that [`Lower::reg`] finds a register's value (or low half).
-    pub fn ready(&mut self, register: u8, half: bool) {
-        if self.values.register(register, half).is_none() {
-            self.home(register);
-        }
     }
 
     /// The host register with a value that is ready.
     pub fn reg(&mut self, register: u8, half: bool) -> Reg {
-        match self.values.register(register, half) {
-            Some(reg) => reg,
+        match self.values.holder(register, half) {
+            Some(holder) => HOME[holder as usize],
             None => self.home(register),
         }
     }
 
     /// Makes sure that [`Lower::mem`] finds an operand.
     pub fn ready_mem(&mut self, register: u8, off: i32) {
-        if self.values.memory(register, off).is_none() {
+        if memory(&self.values, register, off).is_none() {
             self.home(register);
         }
     }
 
     pub fn mem(&mut self, register: u8, off: i32) -> Mem {
-        match self.values.memory(register, off) {
+        match memory(&self.values, register, off) {
             Some(mem) => mem,
             None => Mem::at(self.home(register), off),
         }
     }
 
-    pub fn bits(&self, register: u8) -> u8 {
-        self.values.bits[register as usize]
-    }
-
     /// Whether a jump from here to an operation further on surely fits in a short one.
     pub fn is_near(&self, to: usize) -> bool {
-        if !self.short || to <= self.pc || to - self.pc > 24 {
+        if !self.backend.short || to <= self.pc || to - self.pc > 24 {
             return false;
         }
         let mut bytes = 0;
@@ -287,69 +128,123 @@ impl<'a> Lower<'a> {
         }
         true
     }
+}
 
-    /// Lowers one operation; answers how many that follow are done with it.
-    fn operation(&mut self, op: &Op, next: usize) -> usize {
-        use Code::*;
-        let code = op.code as u8;
-        let is = |from: Code, to: Code| from as u8 <= code && code <= to as u8;
-        if is(Add64K, Smod32X) {
-            self.arithmetic(op);
-            return 0;
-        }
-        if is(LdB, LdsW) || is(LdProbeB, LdsProbeW) {
-            self.load_checked(op);
-            return 0;
-        }
-        if is(LdRawB, LdsRawW) {
-            return self.load_raw(op, next);
-        }
-        if is(StB, StD) || is(StxB, StxD) {
-            self.store_checked(op);
-            return 0;
-        }
-        if is(StRawB, StRawD) || is(StxRawB, StxRawD) {
-            self.store_raw(op);
-            return 0;
-        }
-        if is(AtomicAdd32, StoreRelD) {
-            self.atomic(op);
-            return 0;
-        }
-        if is(Jeq64K, Jset32X) {
-            return self.branch(op, next);
-        }
-        match op.code {
-            Neg64 | Neg32 => self.negate(op),
-            Movsx8To64 | Movsx16To64 | Movsx32To64 | Movsx8To32 | Movsx16To32 => {
-                self.move_signed(op)
-            }
-            Le16 => self.low(op.dst, 16),
-            Le32 => self.narrow_move(op.dst, op.dst),
-            Be16 | Be32 | Be64 | Swap16 | Swap32 | Swap64 => self.swap(op),
-            Nop => {}
-            LdImm64 => self.constant(op.dst, op.imm as u64),
-            LdMap => {
-                let slot = self.program.maps.as_ptr().wrapping_add(op.imm as usize);
-                self.constant(op.dst, slot as u64);
-            }
-            LdFunc => {
-                let function = self.ops.as_ptr().wrapping_add(op.imm as usize);
-                self.constant(op.dst, function as u64);
-            }
-            Ja => self.jump(op),
-            MayGoto => self.may_goto(op),
-            Call => self.call(op),
-            CallPure | CallHelper => self.call_helper(op),
-            TailCall => self.tail_call(op),
-            CallX => self.call_x(op),
-            Exit => self.exit(),
-            Packet => self.packet(op),
-            Poison => self.poison(),
-            // The ranges above have the rest.
-            _ => {}
-        }
-        0
+impl Lowering for Lower<'_> {
+    fn bind(&mut self, label: Label) {
+        self.asm.bind(label);
+    }
+
+    fn go(&mut self, label: Label) {
+        self.asm.jmp(label, false);
+    }
+
+    fn loop_head(&mut self) {
+        self.align(32, 16);
+    }
+
+    fn open_function(&mut self, start: Label) {
+        Lower::open_function(self, start);
+    }
+
+    fn charge(&mut self, amount: i32) {
+        Lower::charge(self, amount);
+    }
+
+    fn combine(&mut self, op: Combine, dst: u8, src: u8, wide: bool) {
+        Lower::combine(self, op, dst, src, wide);
+    }
+
+    fn combine_constant(&mut self, op: Combine, dst: u8, imm: i32, wide: bool) {
+        Lower::combine_constant(self, op, dst, imm, wide);
+    }
+
+    fn rotate(&mut self, dst: u8, from: u8, left: u8, wide: bool) {
+        Lower::rotate(self, dst, from, left, wide);
+    }
+
+    fn extend_sign(&mut self, dst: u8, from: u8, bits: u8, wide: bool) {
+        Lower::extend_sign(self, dst, from, bits, wide);
+    }
+
+    fn divide(&mut self, dst: u8, src: u8, wide: bool, how: Division) {
+        Lower::divide(self, dst, src, wide, how);
+    }
+
+    fn divide_constant(&mut self, dst: u8, divisor: u64, wide: bool, how: Division) {
+        Lower::divide_constant(self, dst, divisor, wide, how);
+    }
+
+    fn negate(&mut self, dst: u8, wide: bool) {
+        Lower::negate(self, dst, wide);
+    }
+
+    fn move_signed(&mut self, op: &Op) {
+        Lower::move_signed(self, op);
+    }
+
+    fn swap(&mut self, op: &Op) {
+        Lower::swap(self, op);
+    }
+
+    fn load_checked(&mut self, op: &Op) {
+        Lower::load_checked(self, op);
+    }
+
+    fn load_raw(&mut self, op: &Op, next: usize) -> usize {
+        Lower::load_raw(self, op, next)
+    }
+
+    fn store_checked(&mut self, op: &Op) {
+        Lower::store_checked(self, op);
+    }
+
+    fn store_raw(&mut self, op: &Op) {
+        Lower::store_raw(self, op);
+    }
+
+    fn atomic(&mut self, op: &Op) {
+        Lower::atomic(self, op);
+    }
+
+    fn branch(&mut self, op: &Op, next: usize) -> usize {
+        Lower::branch(self, op, next)
+    }
+
+    fn jump(&mut self, op: &Op) {
+        Lower::jump(self, op);
+    }
+
+    fn may_goto(&mut self, op: &Op) {
+        Lower::may_goto(self, op);
+    }
+
+    fn call(&mut self, op: &Op) {
+        Lower::call(self, op);
+    }
+
+    fn call_helper(&mut self, op: &Op) {
+        Lower::call_helper(self, op);
+    }
+
+    fn tail_call(&mut self, op: &Op) {
+        Lower::tail_call(self, op);
+    }
+
+    fn call_x(&mut self, op: &Op) {
+        Lower::call_x(self, op);
+    }
+
+    fn exit(&mut self) {
+        Lower::exit(self);
+    }
+
+    fn packet(&mut self, op: &Op) {
+        Lower::packet(self, op);
+    }
+
+    fn poison(&mut self) {
+        Lower::poison(self);
     }
 }
 

@@ -1,13 +1,15 @@
 //! Loads, stores and atomic operations: proven ones as they are, others behind a look at the first window.
 
 use crate::decode::{Code, Op};
+use crate::jit::pass::Label;
 use crate::jit::run::at;
 
 use super::cold::{Cold, Stored};
-use super::encode::{Alu, Cond, Label, Mem, R10, R11, RAX, RCX, Reg, Width};
+use super::encode::{Alu, Cond, Mem, R10, R11, RAX, RCX, Reg, Width};
 use super::gate::Gate;
 use super::lower::{Lower, field, width};
-use super::value::{HOME, Value};
+use super::value::HOME;
+use crate::jit::value::Value;
 
 /// Where in a family of loads a code is: the width (by its logarithm), and whether it extends a sign.
 fn load_shape(code: Code, first: Code) -> (u8, bool) {

@@ -29,12 +29,10 @@ use super::{Input, JitError, Lowered};
 
 /// Compiles a program.
 pub(super) fn lower(input: &Input<'_>) -> Result<Lowered, JitError> {
-    match lower::Lower::new(input, true).finish() {
+    match lower::lower(input, true) {
         Ok(lowered) => Ok(lowered),
         // A guess about a jump was wrong: all jumps forward get the long form.
-        Err(encode::Unfit::Short) => lower::Lower::new(input, false)
-            .finish()
-            .map_err(|_| JitError::TooLarge),
+        Err(encode::Unfit::Short) => lower::lower(input, false).map_err(|_| JitError::TooLarge),
         Err(encode::Unfit::Near) => Err(JitError::TooLarge),
     }
 }
