@@ -1,4 +1,4 @@
-; test run on interp, kernel
+; test run on interp, proven, kernel
 ; Load-acquire and store-release of each width.
 
 ; run: data=zeros(64) program=u8 => r0=0x4040484

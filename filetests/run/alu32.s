@@ -1,4 +1,4 @@
-; test run on interp, kernel
+; test run on interp, proven, kernel
 ; 32-bit arithmetic clears the upper half.
 
 ; run: data=zeros(64) program=add => r0=0x22222211

@@ -1,4 +1,4 @@
-; test run on interp, kernel
+; test run on interp, proven, kernel
 ; Atomics of both widths; what is fetched is the old value, zero-extended.
 
 ; run: data=zeros(64) program=add64 => r0=0x4040c04

@@ -1,4 +1,4 @@
-; test run on interp, kernel
+; test run on interp, proven, kernel
 ; Functions have frames of their own and keep r6 to r9; arguments travel in r1 to r5.
 
 ; run: data=zeros(64) program=twice => r0=0x2a

@@ -1,4 +1,4 @@
-; test run on interp, kernel
+; test run on interp, proven, kernel
 ; bpf_loop calls a function of the program. The kernel takes callbacks only with function types; where a file has none, the
 ; engine makes them up.
 

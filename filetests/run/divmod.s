@@ -1,4 +1,4 @@
-; test run on interp, kernel
+; test run on interp, proven, kernel
 ; Division by zero gives 0, remainder by zero leaves the value; the smallest number divided by -1 overflows to itself.
 
 ; run: data=zeros(64) program=div => r0=0x1

@@ -1,4 +1,4 @@
-; test run on interp, kernel
+; test run on interp, proven, kernel
 ; Byte order and byte swaps.
 
 ; run: data=zeros(64) program=be16 => r0=0xf0de

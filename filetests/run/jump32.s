@@ -1,4 +1,4 @@
-; test run on interp, kernel
+; test run on interp, proven, kernel
 ; Each 32-bit comparison looks at the lower halves only.
 
 ; run: data=zeros(64) program=eq => r0=0x103

@@ -1,4 +1,4 @@
-; test run on interp, kernel
+; test run on interp, proven, kernel
 ; Each 64-bit comparison, by register and immediate: a bit for each that does not jump.
 
 ; run: data=zeros(64) program=eq => r0=0x19b

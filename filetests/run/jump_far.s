@@ -1,4 +1,4 @@
-; test run on interp, kernel
+; test run on interp, proven, kernel
 ; gotol, and a loop backwards.
 
 ; run: data=zeros(64) program=gotol => r0=5

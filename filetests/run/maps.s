@@ -1,4 +1,4 @@
-; test run on interp, kernel
+; test run on interp, proven, kernel
 ; Maps from a program: counting, missing keys, what updates answer, globals.
 
 ; run: data=zeros(64) program=count => r0=0x0 slots[01000000]=0100000000000000 slots[00000000]=0000000000000000

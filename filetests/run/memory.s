@@ -1,4 +1,4 @@
-; test run on interp, kernel
+; test run on interp, proven, kernel
 ; Loads of each width, plain and sign-extending; stores leave their neighbours.
 
 ; run: data=zeros(64) program=load_u8 => r0=0x88

@@ -1,4 +1,4 @@
-; test run on interp, kernel
+; test run on interp, proven, kernel
 ; Moves that extend the sign.
 
 ; run: data=zeros(64) program=s8 => r0=0x7f

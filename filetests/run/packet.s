@@ -1,4 +1,4 @@
-; test run on interp, kernel
+; test run on interp, proven, kernel
 ; Packets: bounds, changes to the bytes, moving head and tail.
 
 ; run: data=zeros(64) program=length => r0=0x40

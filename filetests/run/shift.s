@@ -1,4 +1,4 @@
-; test run on interp, kernel
+; test run on interp, proven, kernel
 ; Shift counts are taken modulo the width.
 
 ; run: data=zeros(64) program=lsh => r0=0x888889ab

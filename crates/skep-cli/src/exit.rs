@@ -79,10 +79,15 @@ impl From<skep::Error> for Failure {
             | ErrorKind::Map { .. } => Exit::System,
             _ => Exit::Rejected,
         };
-        Failure {
-            exit,
-            text: error.to_string(),
-        }
+        let text = match error.kind() {
+            ErrorKind::Refused(refused) => format!(
+                "program `{}`: the verifier refuses it (--sandbox runs it unverified, with every access checked)\n{}",
+                refused.program,
+                refused.full().trim_end()
+            ),
+            _ => error.to_string(),
+        };
+        Failure { exit, text }
     }
 }
 

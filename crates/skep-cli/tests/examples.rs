@@ -269,6 +269,16 @@ fn what_cannot_run_is_said_and_ends_with_its_own_code() {
         &["--", "true"],
     );
     assert!(
+        code == Some(1) && said.contains("R1 invalid mem access 'scalar'"),
+        "{code:?} {said}"
+    );
+    assert!(said.contains("--sandbox"), "{said}");
+    let (code, said) = run(
+        "trap.s",
+        &program(close, "    r1 = 0\n    r0 = *(u64 *)(r1 + 0)\n"),
+        &["--sandbox", "--", "true"],
+    );
+    assert!(
         code == Some(1) && said.contains("trap in f: instruction 1"),
         "{code:?} {said}"
     );

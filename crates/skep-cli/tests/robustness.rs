@@ -128,7 +128,7 @@ fn one_signal_ends_a_program_that_never_ends() {
     let folder = Folder::new("spin");
     let object = folder.file("spin.s", SPIN);
     for name in ["-INT", "-TERM"] {
-        let child = skep(&["run", &object, "--", "cat", "/dev/null"])
+        let child = skep(&["run", "--sandbox", &object, "--", "cat", "/dev/null"])
             .spawn()
             .expect("skep runs");
         std::thread::sleep(Duration::from_millis(500));
@@ -139,7 +139,21 @@ fn one_signal_ends_a_program_that_never_ends() {
     }
     let packets = folder.file("in.pcap", capture(1, 3));
     let object = folder.file("xspin.s", SPIN_XDP);
-    let output = run(&["run", &object, "--pcap", &packets, "-d", "200ms"]);
+    fails(
+        &["run", &object, "--pcap", &packets],
+        1,
+        "unreachable insn 1",
+    );
+    let args = [
+        "run",
+        "--sandbox",
+        &object,
+        "--pcap",
+        &packets,
+        "-d",
+        "200ms",
+    ];
+    let output = run(&args);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(said(&output).contains("interrupted"), "{}", said(&output));
 }

@@ -1,9 +1,13 @@
 //! The verb `run`: the file is an object in text; each case runs it on every target, which must all answer the same.
 //!
-//! Targets: `interp` (the embedded engine) and `kernel` (Linux through bpf(2)).
+//! Targets: `interp` (the embedded engine, proven where the program verifies), `proven` (refused where it does not),
+//! `sandboxed` (never verified) and `kernel` (Linux through bpf(2)).
+//!
+//! Invariant: a file for `interp` runs on `sandboxed` too, so that checked and unchecked runs answer the same lines.
 
 use std::sync::Arc;
 
+use skep::engine::embedded::Verify;
 use skep::engine::{Engine, RunInput};
 use skep::{Embedded, ErrorKind, Kernel, ObjectSpec};
 
@@ -20,11 +24,16 @@ pub struct Target {
 
 /// The targets that this machine has; what is missing is reported once.
 pub fn targets(report: &mut Report) -> Vec<Target> {
-    let mut targets = vec![Target {
-        name: "interp",
+    let embedded = |name, make| Target {
+        name,
         narrow: false,
-        make: || Ok(Arc::new(Embedded::new())),
-    }];
+        make,
+    };
+    let mut targets = vec![
+        embedded("interp", || Ok(verifying(Verify::Prefer))),
+        embedded("proven", || Ok(verifying(Verify::Require))),
+        embedded("sandboxed", || Ok(verifying(Verify::Never))),
+    ];
     match Kernel::new() {
         Ok(_) => targets.push(Target {
             name: "kernel",
@@ -34,6 +43,18 @@ pub fn targets(report: &mut Report) -> Vec<Target> {
         Err(error) => report.skipped.push(format!("target kernel: {error}")),
     }
     targets
+}
+
+fn verifying(verify: Verify) -> Arc<dyn Engine> {
+    Arc::new(Embedded::builder().verify(verify).build())
+}
+
+impl Target {
+    /// Whether a file's targets ask for this one.
+    fn is_asked(&self, names: &[String]) -> bool {
+        let asked = |name: &str| names.iter().any(|asked| asked == name);
+        asked(self.name) || self.name == "sandboxed" && asked("interp")
+    }
 }
 
 /// Runs the cases of one file; answers the file with the first target's outcomes.
@@ -46,7 +67,7 @@ pub fn cases(
 ) -> Option<String> {
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     for name in &file.targets {
-        if !["interp", "kernel"].contains(&name.as_str()) {
+        if !["interp", "proven", "sandboxed", "kernel"].contains(&name.as_str()) {
             report
                 .failures
                 .push(format!("{shown}: no such target: {name}"));
@@ -56,7 +77,7 @@ pub fn cases(
         let mut first = true;
         for target in targets
             .iter()
-            .filter(|target| file.targets.iter().any(|name| name == target.name))
+            .filter(|target| target.is_asked(&file.targets))
         {
             let got = answer(text, case, target);
             let held = holds(&case.expected, &got, target.narrow);

@@ -6,16 +6,18 @@
 //! `object/program` to run only those. The authors' words are read from the declaration tags in the objects' own BTF.
 
 mod frames;
+mod objects;
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use frames::{Sequence, any_frame};
-use skep::btf::{Btf, Ty, TypeId};
+use objects::{circumstances, contents, objects, select, tags};
+use skep::btf::Btf;
+use skep::engine::embedded::Verify;
 use skep::engine::{RunInput, RunOutput};
-use skep::obj::{InitialContents, ParseOptions, ProgramSpec, SlotTarget};
-use skep::spec::map::MapType;
+use skep::obj::ParseOptions;
 use skep::spec::program::ProgramType;
 use skep::vm::program::Limits;
 use skep::{Embedded, Engine, ErrorKind, Kernel, Object, ObjectSpec};
@@ -26,13 +28,6 @@ const ZEROES: [u8; 64] = [0; 64];
 const FRAMES: usize = 24;
 /// Stands for a pointer in the annotations: any value goes.
 const POINTER_VALUE: u32 = 0xcafe_4a11;
-
-/// Helpers whose answer is another one at each run, CPU or machine: what follows from it is not compared. Time, randomness,
-/// CPU, the current task and its stacks, cgroups and sockets.
-const CIRCUMSTANCES: &[u32] = &[
-    5, 7, 8, 14, 15, 16, 27, 34, 35, 36, 37, 42, 45, 46, 47, 63, 67, 79, 80, 83, 84, 85, 86, 95,
-    99, 119, 120, 123, 125, 141, 158, 160, 169, 208,
-];
 
 /// What else may differ, by `object/program`, and why.
 const DIFFER: &[(&str, &str)] = &[
@@ -120,19 +115,6 @@ const DEAD: &str =
     "writes r10 in code that only a verifier finds dead: refused by the embedded engine";
 const UNINITIALISED: &str = "reads stack that it has not written";
 
-/// The declaration tags of each function.
-fn tags(btf: &Btf) -> HashMap<TypeId, Vec<String>> {
-    let mut all = HashMap::<TypeId, Vec<String>>::new();
-    for id in btf.ids() {
-        if let Ok(Ty::DeclTag { value, target, .. }) = btf.ty(id)
-            && let Some(tag) = value.strip_prefix("comment:")
-        {
-            all.entry(target).or_default().push(tag.to_owned());
-        }
-    }
-    all
-}
-
 /// The value that an annotation promises, as the authors' runner reads it.
 fn promised(tags: &[String]) -> Option<u32> {
     let text = tags.iter().find_map(|t| t.strip_prefix("test_retval="))?;
@@ -152,64 +134,6 @@ fn runnable(kind: ProgramType) -> bool {
             kind,
             ProgramType::SocketFilter | ProgramType::RawTracepoint | ProgramType::Syscall
         )
-}
-
-/// The program alone, with those that its program arrays hold.
-fn select(spec: &ObjectSpec, program: &str) -> ObjectSpec {
-    let mut spec = spec.clone();
-    let object = spec.object_mut();
-    let mut wanted = Vec::new();
-    for map in &object.maps {
-        if let InitialContents::Slots(slots) = &map.initial {
-            wanted.extend(slots.iter().filter_map(|(_, target)| match target {
-                SlotTarget::Program(function) => Some(*function),
-                SlotTarget::Map(_) => None,
-            }));
-        }
-    }
-    for other in &mut object.programs {
-        other.autoload = other.name == program || wanted.contains(&other.function);
-    }
-    spec
-}
-
-/// Sums of the CPUs for per-CPU values, as which CPU the kernel took is not known.
-fn contents(object: &Object, cpus: usize) -> BTreeMap<String, BTreeMap<Vec<u8>, Vec<u64>>> {
-    let mut all = BTreeMap::new();
-    for map in object.maps() {
-        let def = map.def();
-        let per_cpu = matches!(
-            def.map_type,
-            MapType::PercpuArray | MapType::PercpuHash | MapType::LruPercpuHash
-        );
-        let plain = matches!(
-            def.map_type,
-            MapType::Array | MapType::Hash | MapType::LruHash | MapType::LpmTrie
-        );
-        if !(per_cpu || plain) || map.spec().frozen || def.max_entries > 4096 {
-            continue;
-        }
-        let mut entries = BTreeMap::new();
-        for (key, value) in map.entries().filter_map(Result::ok) {
-            let mut words = value
-                .chunks(8)
-                .map(|c| {
-                    let mut word = [0; 8];
-                    word[..c.len()].copy_from_slice(c);
-                    u64::from_ne_bytes(word)
-                })
-                .collect::<Vec<u64>>();
-            if per_cpu && cpus > 1 {
-                let one = words.len() / cpus;
-                let sum =
-                    |at: usize| (0..cpus).fold(0u64, |s, c| s.wrapping_add(words[c * one + at]));
-                words = (0..one).map(sum).collect();
-            }
-            entries.insert(key, words);
-        }
-        all.insert(def.name.clone(), entries);
-    }
-    all
 }
 
 /// What became of a program.
@@ -386,25 +310,6 @@ fn excuse(name: &str) -> Option<&'static str> {
         .find_map(|(of, why)| (*of == name).then_some(*why))
 }
 
-/// Whether the program asks for something that is another one at each run.
-fn circumstances(spec: &ObjectSpec, program: &ProgramSpec) -> bool {
-    spec.object().link(program).is_ok_and(|code| {
-        code.insns
-            .iter()
-            .any(|i| i.code == 0x85 && i.src == 0 && CIRCUMSTANCES.contains(&(i.imm as u32)))
-    })
-}
-
-fn objects(folder: &Path) -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> = std::fs::read_dir(folder)
-        .unwrap_or_else(|e| panic!("SKEP_SELFTESTS: {}: {e}", folder.display()))
-        .filter_map(|e| Some(e.ok()?.path()))
-        .filter(|p| p.extension().is_some_and(|e| e == "o"))
-        .collect();
-    found.sort();
-    found
-}
-
 #[test]
 fn programs_of_others_run_as_in_the_kernel() {
     let Some(folder) = std::env::var_os("SKEP_SELFTESTS") else {
@@ -422,7 +327,10 @@ fn programs_of_others_run_as_in_the_kernel() {
     };
     let mut seq = Sequence::new(0x5e1f);
     let corpus = Corpus {
-        ours: Embedded::builder().limits(limits).build(),
+        ours: Embedded::builder()
+            .limits(limits)
+            .verify(Verify::Prefer)
+            .build(),
         kernel: kernel.ok(),
         frames: (0..FRAMES).map(|_| any_frame(&mut seq)).collect(),
     };

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use skep_btf::Btf;
-use skep_obj::{LinkedProgram, MapSpec};
+use skep_obj::{LinkedProgram, MapSpec, ProgramSpec};
 use skep_spec::errno::Errno;
 use skep_spec::map::{MapDef, MapType};
 use skep_spec::program::{AttachType, ProgramType};
@@ -17,6 +17,7 @@ use skep_spec::program::{AttachType, ProgramType};
 use crate::attach::Attach;
 use crate::error::{NotSupported, Result};
 use crate::link::Link;
+use crate::verify::Source;
 
 pub mod embedded;
 pub mod kernel;
@@ -127,6 +128,9 @@ pub struct ProgramLoad<'a> {
     pub frozen: &'a dyn Fn(u32, u64, usize) -> Option<u64>,
     /// The object's types.
     pub types: Option<&'a Arc<Btf>>,
+    /// What the program was linked from.
+    pub spec: &'a ProgramSpec,
+    pub source: &'a Source<'a>,
 }
 
 /// A program that is ready to run.

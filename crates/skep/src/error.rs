@@ -8,6 +8,7 @@ use std::fmt;
 use skep_diag::Diagnostics;
 use skep_obj::ObjError;
 use skep_spec::errno::Errno;
+use skep_verifier::explain::Explanation;
 use skep_vm::trap::{Line, Trap};
 
 use crate::engine::Feature;
@@ -23,6 +24,8 @@ pub struct Error {
 pub enum ErrorKind {
     /// The source of the object is wrong.
     Rejected(Diagnostics),
+    /// The verifier refuses the program.
+    Refused(Box<Refused>),
     /// The object cannot be read, relocated or linked.
     Object(ObjError),
     /// The engine does not have what the object needs.
@@ -65,6 +68,24 @@ pub enum ErrorKind {
         errno: Errno,
         hint: Option<String>,
     },
+}
+
+/// A program that the verifier refuses, and why.
+#[derive(Debug)]
+pub struct Refused {
+    pub program: String,
+    /// Where, what led to it, what to do about it.
+    pub explanation: Explanation,
+    /// The kernel's own words.
+    pub lines: Vec<String>,
+}
+
+impl Refused {
+    /// The whole explanation as text.
+    pub fn full(&self) -> String {
+        let diagnostics = Diagnostics(vec![self.explanation.diagnostic.clone()]);
+        skep_diag::render::full(&diagnostics, &self.explanation.sources)
+    }
 }
 
 /// Something that an engine does not model, and who needs it.
@@ -163,6 +184,11 @@ impl fmt::Display for ErrorKind {
                 Some(first) => f.write_str(&first.headline),
                 None => f.write_str("the source is wrong"),
             },
+            ErrorKind::Refused(refused) => write!(
+                f,
+                "program `{}`: the verifier refuses it: {}",
+                refused.program, refused.explanation.diagnostic.headline
+            ),
             ErrorKind::Object(error) => error.fmt(f),
             ErrorKind::NotSupported(error) => error.fmt(f),
             ErrorKind::Unresolved {

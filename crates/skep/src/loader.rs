@@ -22,6 +22,7 @@ use crate::engine::{
 use crate::error::{Error, ErrorKind, NotSupported, Result};
 use crate::link::Link;
 use crate::maps::Map;
+use crate::verify::Source;
 
 const LD_IMM64: u8 = 0x18;
 const CALL: u8 = 0x85;
@@ -61,6 +62,7 @@ pub(crate) fn load(source: &ObjectData, engine: Arc<dyn Engine>) -> Result<Objec
     let frozen =
         |map: u32, offset: u64, width: usize| frozen_value(&object.maps, map, offset, width);
 
+    let source = Source::new(&object);
     let mut programs = Vec::new();
     for spec in object.programs.iter().filter(|p| p.autoload) {
         let mut code = object.link(spec)?;
@@ -72,6 +74,8 @@ pub(crate) fn load(source: &ObjectData, engine: Arc<dyn Engine>) -> Result<Objec
             kfuncs: &kfuncs,
             frozen: &frozen,
             types: object.btf.as_ref(),
+            spec,
+            source: &source,
         };
         let loaded = engine.load(&load)?;
         programs.push(Program {

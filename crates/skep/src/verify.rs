@@ -14,15 +14,17 @@ use skep_btf::{Btf, Builder, TypeId};
 use skep_obj::{Linkage, LinkedProgram, MapKind, ObjError, Object, ProgramSpec};
 use skep_spec::program::{AttachType, ProgramType, flags};
 use skep_verifier::Input;
-use skep_verifier::input::{Caps, FuncInfo, SourceLine};
+use skep_verifier::input::{AttachTarget, Caps, FuncInfo, MapInfo, SourceLine};
 
 mod attach;
 mod externs;
 mod kernels;
+mod linked;
 mod maps;
 mod target;
 
 pub use kernels::{embedded_profile, types_of};
+pub use linked::Source;
 pub use target::TargetKernel;
 
 /// Why a program cannot be handed to a verifier: a loader would have given up before.
@@ -163,10 +165,33 @@ impl Prepared {
                 program.attach_type,
             ),
         };
-        let target = attach::target(object, program, program_type, attach_type, &self.kernel)?;
-        let with_types = load.caps.bpf;
-        let types = self.types.as_ref().filter(|_| with_types);
-        let functions = match types {
+        let parts = Parts {
+            program,
+            code,
+            kind: (program_type, attach_type),
+            target: attach::target(object, program, program_type, attach_type, &self.kernel)?,
+            maps: maps::infos(object, &self.kernel, load.caps.bpf),
+            types: self.types.as_ref().filter(|_| load.caps.bpf),
+        };
+        parts.input(&self.kernel, load)
+    }
+}
+
+/// A program that is linked and whose externs have their values.
+struct Parts<'a> {
+    program: &'a ProgramSpec,
+    code: LinkedProgram,
+    kind: (ProgramType, Option<AttachType>),
+    target: Option<AttachTarget>,
+    maps: Vec<MapInfo>,
+    /// The object's types as the kernel gets them.
+    types: Option<&'a Arc<Btf>>,
+}
+
+impl Parts<'_> {
+    fn input(self, kernel: &TargetKernel, load: &LoadOptions) -> Result<Input, NotLoadable> {
+        let (program, code) = (self.program, self.code);
+        let functions = match self.types {
             Some(_) => function_records(&code)?,
             None => Vec::new(),
         };
@@ -177,14 +202,14 @@ impl Prepared {
         }
         Ok(Input {
             name: kernel_name(&program.name),
-            program_type,
-            attach_type,
-            target,
+            program_type: self.kind.0,
+            attach_type: self.kind.1,
+            target: self.target,
             host: None,
             license: code.license.clone().unwrap_or_default(),
-            maps: maps::infos(object, &self.kernel, with_types),
-            btfs: self.kernel.btfs.clone(),
-            program_btf: types.cloned(),
+            maps: self.maps,
+            btfs: kernel.btfs.clone(),
+            program_btf: self.types.cloned(),
             functions,
             lines: if has_records {
                 source_lines(&code)
@@ -193,10 +218,10 @@ impl Prepared {
             },
             flags,
             caps: load.caps,
-            profile: self.kernel.profile.clone(),
+            profile: kernel.profile.clone(),
             log_level: load.log_level,
             kern_version: code.kern_version.unwrap_or(0),
-            cpus: self.kernel.cpus,
+            cpus: kernel.cpus,
             insns: code.insns,
         })
     }

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use skep::engine::embedded::Verify;
 use skep::engine::embedded::hook::Source;
 use skep::engine::embedded::hook::process::{Launch, Observer, Outcome, Stop, Target};
 use skep::events::Schema;
@@ -76,6 +77,9 @@ pub struct RunArgs {
     /// Read the `maps` sections of before BTF too.
     #[arg(long)]
     pub legacy_maps: bool,
+    /// Run programs that are not verified: each of their accesses is checked as they run.
+    #[arg(long)]
+    pub sandbox: bool,
     /// Stop a program's run after this many instructions.
     #[arg(long, value_name = "N")]
     pub insns_max: Option<u64>,
@@ -169,6 +173,9 @@ pub fn run(args: &RunArgs, json: bool) -> Result<u8, Failure> {
         interrupt: Some(interrupt.clone()),
         ..Limits::default()
     });
+    if args.sandbox {
+        builder = builder.verify(Verify::Never);
+    }
     if let Some(cpus) = args.cpus {
         builder = builder.cpus(cpus);
     }

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
+use skep::engine::embedded::Verify;
 use skep::engine::embedded::hook::packet::Reader;
 use skep::engine::{Engine, RunInput};
 use skep::host::packet::Hook as PacketHook;
@@ -56,6 +57,9 @@ pub struct TestRunArgs {
     /// Read the `maps` sections of before BTF too.
     #[arg(long)]
     pub legacy_maps: bool,
+    /// Run a program that is not verified: each of its accesses is checked as it runs.
+    #[arg(long)]
+    pub sandbox: bool,
     /// Stop a run after this many instructions.
     #[arg(long, value_name = "N")]
     pub insns_max: Option<u64>,
@@ -99,7 +103,16 @@ pub fn run(args: &TestRunArgs, json: bool) -> Result<u8, Failure> {
                 insns: args.insns_max,
                 ..Limits::default()
             };
-            Arc::new(Embedded::builder().limits(limits).build())
+            let mut builder = Embedded::builder().limits(limits);
+            if args.sandbox {
+                builder = builder.verify(Verify::Never);
+            }
+            Arc::new(builder.build())
+        }
+        EngineName::Kernel if args.sandbox => {
+            return Err(Failure::usage(
+                "--sandbox: the kernel runs no program that it has not verified",
+            ));
         }
         EngineName::Kernel => Arc::new(Kernel::new()?),
     };

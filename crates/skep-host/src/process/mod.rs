@@ -8,6 +8,7 @@ mod env;
 mod error;
 mod event;
 mod kernel;
+mod kfuncs;
 mod launch;
 mod memory;
 mod notes;

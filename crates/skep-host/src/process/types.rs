@@ -4,7 +4,7 @@
 //! lines, so the two cannot differ; a member exists only if the host really fills it (or it is the record's own byte), so
 //! everything else is refused by name when a program is relocated.
 
-use super::kernel;
+use super::{kernel, kfuncs};
 use skep_btf::build::{Builder, MemberDef, TypeDef};
 use skep_btf::ty::Encoding;
 use skep_btf::{Btf, BtfError, TypeId};
@@ -48,7 +48,7 @@ pub(crate) struct Bool(pub u8);
 
 /// The types so far; each is written once.
 pub(crate) struct Types {
-    builder: Builder,
+    pub(super) builder: Builder,
     known: HashMap<String, TypeId>,
 }
 
@@ -170,6 +170,7 @@ pub fn embedded_btf(helpers: &[(u32, &str)]) -> Result<Btf, BtfError> {
         known: HashMap::new(),
     };
     kernel::describe_all(&mut types);
+    kfuncs::describe_all(&mut types);
     let mut builder = types.builder;
     builder.append(&crate::uapi::btf()?)?;
     // A ring buffer's own structure is opaque to programs; they ask only whether it exists.

@@ -15,15 +15,18 @@ use super::{Config, Engine, Feature, LoadedProgram, MapOps, ProgramLoad, RunInpu
 use crate::attach::Attach;
 use crate::error::{NotSupported, Result};
 use crate::link::Link;
+use crate::verify::{TargetKernel, embedded_profile};
 
 pub mod hook;
 mod load;
 mod map;
+mod prove;
 mod reach;
 mod run;
 
 pub use load::EmbeddedProgram;
 pub use map::EmbeddedMap;
+pub use prove::Verify;
 
 use hook::{Hook, Hooked};
 
@@ -42,7 +45,10 @@ pub struct Embedded {
 struct Inner {
     cpus: u32,
     limits: Limits,
+    verify: Verify,
     types: OnceLock<Arc<Btf>>,
+    kernel: OnceLock<TargetKernel>,
+    notes: Mutex<Vec<String>>,
     hooks: Mutex<Vec<Hooked>>,
 }
 
@@ -51,6 +57,7 @@ struct Inner {
 pub struct Builder {
     cpus: Option<u32>,
     limits: Limits,
+    verify: Verify,
 }
 
 impl Builder {
@@ -66,13 +73,22 @@ impl Builder {
         self
     }
 
+    /// What becomes of programs that cannot be proven safe: refused if not said.
+    pub fn verify(mut self, verify: Verify) -> Builder {
+        self.verify = verify;
+        self
+    }
+
     pub fn build(self) -> Embedded {
         let cpus = self.cpus.unwrap_or_else(hook::process::cpus);
         Embedded {
             inner: Arc::new(Inner {
                 cpus,
                 limits: self.limits,
+                verify: self.verify,
                 types: OnceLock::new(),
+                kernel: OnceLock::new(),
+                notes: Mutex::default(),
                 hooks: Mutex::default(),
             }),
         }
@@ -91,6 +107,27 @@ impl Embedded {
 
     pub(crate) fn limits(&self) -> &Limits {
         &self.inner.limits
+    }
+
+    /// What becomes of programs that cannot be proven safe.
+    pub fn verify(&self) -> Verify {
+        self.inner.verify
+    }
+
+    /// The engine as a kernel to verify for.
+    fn kernel(&self) -> &TargetKernel {
+        self.inner.kernel.get_or_init(|| {
+            let types = self.types().ok().into_iter().collect();
+            let mut kernel = TargetKernel::new(embedded_profile(), types);
+            kernel.cpus = self.cpus();
+            kernel
+        })
+    }
+
+    /// Says what was done otherwise than asked.
+    fn note(&self, text: String) {
+        let notes = self.inner.notes.lock();
+        notes.unwrap_or_else(PoisonError::into_inner).push(text);
     }
 
     fn hooks(&self) -> std::sync::MutexGuard<'_, Vec<Hooked>> {
@@ -191,6 +228,11 @@ impl Engine for Embedded {
 
     fn symbol(&self, _name: &str) -> Option<u64> {
         None
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let notes = self.inner.notes.lock();
+        std::mem::take(&mut *notes.unwrap_or_else(PoisonError::into_inner))
     }
 
     fn cpus(&self) -> u32 {

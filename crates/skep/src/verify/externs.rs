@@ -102,6 +102,18 @@ pub(super) fn resolve(
     Ok(())
 }
 
+/// Makes a call of a function of the kernel name it by its type; one that is not there becomes a call that no kernel
+/// accepts.
+pub(super) fn set_kfunc(code: &mut LinkedProgram, at: usize, found: Option<TypeId>) {
+    let Some(call) = code.insns.get_mut(at) else {
+        return;
+    };
+    match found {
+        Some(id) => (call.src, call.imm, call.off) = (pseudo::KFUNC_CALL, id.0 as i32, 0),
+        None => (call.src, call.imm, call.off) = (pseudo::HELPER, POISON_KFUNC, 0),
+    }
+}
+
 /// A symbol's place when configuration values come first and kernel symbols follow by name, as libbpf sorts them.
 fn rank(object: &Object, symbol: &Extern) -> usize {
     let config = |other: &Extern| matches!(other.kind, ExternKind::Kconfig { .. });

@@ -39,6 +39,24 @@ fn offsets_are_those_of_the_rust_layouts() {
 }
 
 #[test]
+fn each_kernel_function_of_the_machine_has_a_prototype() {
+    let btf = embedded_btf(&[]).unwrap();
+    for name in skep_vm::helper::kfunc::names() {
+        let id = btf
+            .find(Kind::Func, name)
+            .unwrap_or_else(|| panic!("{name}"));
+        let Ok(Ty::Func { proto, .. }) = btf.ty(id) else {
+            panic!("{name} is no function")
+        };
+        let Ok(Ty::FuncProto { params, .. }) = btf.ty(proto) else {
+            panic!("{name} has no prototype")
+        };
+        let known = skep_spec::kfunc::by_name(name).unwrap_or_else(|| panic!("{name}"));
+        assert_eq!(params.len(), usize::from(known.args), "{name}");
+    }
+}
+
+#[test]
 fn what_is_not_modelled_is_absent() {
     let btf = embedded_btf(&[(1, "map_lookup_elem")]).unwrap();
     assert_eq!(member(&btf, "task_struct", "se"), None);

@@ -1,7 +1,8 @@
 //! From a relocated program to one that the virtual machine runs.
 //!
 //! Invariants: whatever the program can reach and the engine does not model is refused here, by name and source line;
-//! what it provably cannot reach is replaced by an instruction that traps.
+//! what it provably cannot reach is replaced by an instruction that traps; a program runs without checks only if the
+//! verifier has accepted it.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use skep_vm::program::{FnRange, Image, LoadError, Program};
 
 use super::hook::{self, Hook};
 use super::map::EmbeddedMap;
+use super::prove::{self, Verify};
 use super::{Embedded, NAME, reach, refusal};
 use crate::engine::{Feature, LoadedProgram, ProgramLoad};
 use crate::error::{Error, ErrorKind, NotSupported, Result};
@@ -26,6 +28,8 @@ const PSEUDO_MAP_VALUE: u8 = 2;
 /// A program of the embedded engine.
 pub struct EmbeddedProgram {
     program: Arc<Program>,
+    /// Bytes of the context, as the program sees it, that it may touch; 0 where nobody knows.
+    context_bytes: usize,
     hook: Hook,
     name: String,
     program_type: Option<ProgramType>,
@@ -38,6 +42,16 @@ impl EmbeddedProgram {
     /// The virtual machine's program.
     pub fn program(&self) -> &Arc<Program> {
         &self.program
+    }
+
+    /// Whether it was proven safe and runs without checks.
+    pub fn is_proven(&self) -> bool {
+        self.program.is_proven()
+    }
+
+    /// Bytes of the context that the program may touch, as far as the verifier has seen.
+    pub(super) fn context_bytes(&self) -> usize {
+        self.context_bytes
     }
 
     /// `BPF_F_*` of its load.
@@ -90,7 +104,7 @@ struct Obstacle {
     help: String,
 }
 
-pub(super) fn load(_engine: &Embedded, load: &ProgramLoad<'_>) -> Result<Arc<dyn LoadedProgram>> {
+pub(super) fn load(engine: &Embedded, load: &ProgramLoad<'_>) -> Result<Arc<dyn LoadedProgram>> {
     let code = load.program;
     let hook = hook::recognise(
         code.program_type,
@@ -119,10 +133,37 @@ pub(super) fn load(_engine: &Embedded, load: &ProgramLoad<'_>) -> Result<Arc<dyn
         poisons.sort();
         poisons.dedup_by_key(|(at, _)| *at);
     }
-    let program =
-        Program::sandboxed(image(load, poisons)?).map_err(|error| explain(code, error))?;
+    let verified = match engine.verify() {
+        Verify::Never => None,
+        policy => match prove::verify(engine, load) {
+            Ok(verified) => Some(verified),
+            Err(unproven) if policy == Verify::Prefer => {
+                engine.note(format!(
+                    "program `{}` runs in the sandbox: the verifier refuses it: {}",
+                    code.name,
+                    unproven.why()
+                ));
+                None
+            }
+            Err(unproven) => return Err(unproven.into_error(&code.name)),
+        },
+    };
+    let (image, places) = image(load, poisons)?;
+    let program = match &verified {
+        None => Program::sandboxed(image),
+        Some(verified) => {
+            let proof = prove::proof(verified, image.layout, &places);
+            // SAFETY: only the verifier makes a `Verified`. This one is of the instructions in `image`, which differ from those
+            // verified in the names of maps and kernel functions alone, over maps of the same kinds and sizes (`Source::input`),
+            // by the rules of the embedded profile: contexts, helpers and types are those of the virtual machine. Its facts hold
+            // in every run with a context of the image's layout; a run with less context than was relied on does not start.
+            unsafe { Program::proven(image, proof) }
+        }
+    };
+    let program = program.map_err(|error| explain(code, error))?;
     Ok(Arc::new(EmbeddedProgram {
         program,
+        context_bytes: verified.map_or(0, |verified| verified.context_bytes as usize),
         hook,
         name: code.name.clone(),
         program_type: code.program_type,
@@ -194,7 +235,11 @@ fn obstacles(load: &ProgramLoad<'_>) -> Vec<Obstacle> {
     found
 }
 
-fn image(load: &ProgramLoad<'_>, poisons: Vec<(usize, String)>) -> Result<Image> {
+/// The image, and where the object's maps are in it.
+fn image(
+    load: &ProgramLoad<'_>,
+    poisons: Vec<(usize, String)>,
+) -> Result<(Image, Vec<Option<usize>>)> {
     let code = load.program;
     let mut insns = code.insns.clone();
     let mut maps = Vec::new();
@@ -247,7 +292,7 @@ fn image(load: &ProgramLoad<'_>, poisons: Vec<(usize, String)>) -> Result<Image>
     let layout = code
         .program_type
         .map(|program_type| context::for_program(program_type, code.attach_type));
-    Ok(Image {
+    let image = Image {
         name: code.name.clone(),
         insns,
         maps,
@@ -267,7 +312,8 @@ fn image(load: &ProgramLoad<'_>, poisons: Vec<(usize, String)>) -> Result<Image>
         poisons,
         symbols: Vec::new(),
         own_helpers: Vec::new(),
-    })
+    };
+    Ok((image, places))
 }
 
 fn lines(code: &LinkedProgram) -> Vec<skep_vm::trap::Line> {

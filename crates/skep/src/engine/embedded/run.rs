@@ -44,7 +44,7 @@ pub(super) fn run_once(
         ProgramType::Tracepoint => {
             // Short records are padded: a program checks nothing and the kernel's are at least this long.
             let mut record = input.ctx.to_vec();
-            record.resize(record.len().max(64), 0);
+            record.resize(record.len().max(64).max(embedded.context_bytes()), 0);
             flat(engine, embedded, input, record)
         }
         _ => {
@@ -95,6 +95,14 @@ fn flat(
     input: &RunInput<'_>,
     start: Vec<u8>,
 ) -> Result<RunOutput> {
+    if start.len() < program.context_bytes() {
+        let why = format!(
+            "it reads {} bytes of context; {} were given",
+            program.context_bytes(),
+            start.len()
+        );
+        return Err(wrong(program, why));
+    }
     let env = DefaultEnv::new();
     let mut bytes = start.clone();
     let (retval, duration) = repeat(input, || {
