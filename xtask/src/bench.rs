@@ -7,7 +7,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+mod engines;
 mod load;
+mod packets;
 mod replay;
 mod syscalls;
 mod vm;
@@ -30,11 +32,28 @@ struct Built {
     scratch: PathBuf,
 }
 
-type Bench = (&'static str, fn(&Built) -> Result<Vec<Row>, String>);
+/// What a bench found: rows, and a table of its own if rows do not say it all.
+struct Report {
+    rows: Vec<Row>,
+    table: String,
+}
+
+impl From<Vec<Row>> for Report {
+    fn from(rows: Vec<Row>) -> Report {
+        Report {
+            rows,
+            table: String::new(),
+        }
+    }
+}
+
+type Bench = (&'static str, fn(&Built) -> Result<Report, String>);
 
 const BENCHES: &[Bench] = &[
     ("vm", vm::run),
+    ("engines", engines::run),
     ("load", load::run),
+    ("packets", packets::run),
     ("replay", replay::run),
     ("syscalls", syscalls::run),
 ];
@@ -47,18 +66,22 @@ pub fn run(root: &Path, args: &[String]) -> Result<(), String> {
          A system call traced at entry and exit takes two ptrace stops, which is most of what it costs.\n\n\
          | what | skep | peer | ratio | bar | unit |\n|---|---|---|---|---|---|\n",
     );
+    let mut tables = String::new();
     let mut missed = 0;
     for (name, bench) in BENCHES {
         if !args.is_empty() && !args.iter().any(|arg| arg == name) {
             continue;
         }
         println!("== {name}");
-        for row in bench(&built)? {
+        let found = bench(&built)?;
+        for row in found.rows {
             let line = row.line();
             println!("{line}");
             missed += usize::from(row.bar.is_some_and(|bar| row.skep > bar));
             let _ = writeln!(report, "{line}");
         }
+        print!("{}", found.table);
+        tables.push_str(&found.table);
     }
     let size = std::fs::metadata(&built.skep).map_or(0.0, |meta| meta.len() as f64 / 1e6);
     let row = Row {
@@ -70,6 +93,7 @@ pub fn run(root: &Path, args: &[String]) -> Result<(), String> {
     };
     println!("{}", row.line());
     let _ = writeln!(report, "{}", row.line());
+    report.push_str(&tables);
     if args.is_empty() {
         let path = root.join("docs/bench.md");
         std::fs::write(&path, report).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -166,4 +190,9 @@ fn installed(program: &str) -> bool {
 /// The smallest of the values that came back.
 fn least(values: impl IntoIterator<Item = Option<f64>>) -> Option<f64> {
     values.into_iter().flatten().min_by(f64::total_cmp)
+}
+
+/// The geometric mean.
+fn mean(values: &[f64]) -> f64 {
+    (values.iter().map(|value| value.ln()).sum::<f64>() / values.len().max(1) as f64).exp()
 }

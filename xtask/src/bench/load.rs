@@ -4,13 +4,13 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 
-use super::{Built, Row, least};
+use super::{Built, Report, Row, least};
 
 const TRIES: usize = 15;
 const CORE: &str = include_str!("core.bpf.c");
 const LIBBPF: &str = include_str!("load_libbpf.c");
 
-pub(super) fn run(built: &Built) -> Result<Vec<Row>, String> {
+pub(super) fn run(built: &Built) -> Result<Report, String> {
     let object = built.scratch.join("core.bpf.o");
     let source = built.scratch.join("core.bpf.c");
     std::fs::write(&source, CORE).map_err(|error| format!("{}: {error}", source.display()))?;
@@ -43,7 +43,7 @@ pub(super) fn run(built: &Built) -> Result<Vec<Row>, String> {
     let peer = |get: fn(&Usage) -> f64| {
         pick(&theirs, get).map(|value| ("libbpf (kernel)".to_owned(), value))
     };
-    Ok(vec![
+    Ok(Report::from(vec![
         Row {
             what: "load a CO-RE object, process start to loaded, CPU".to_owned(),
             skep: cpu,
@@ -58,7 +58,7 @@ pub(super) fn run(built: &Built) -> Result<Vec<Row>, String> {
             unit: "MB",
             bar: Some(6.0),
         },
-    ])
+    ]))
 }
 
 struct Usage {

@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::time::Instant;
 
-use super::{Built, Row, installed, least, pinned};
+use super::{Built, Report, Row, installed, least, pinned};
 
 const PACKETS: u32 = 2_000_000;
 const TRIES: usize = 5;
 const DROP: &str = include_str!("drop.s");
 
-pub(super) fn run(built: &Built) -> Result<Vec<Row>, String> {
+pub(super) fn run(built: &Built) -> Result<Report, String> {
     let capture = built.scratch.join("imix.pcap");
     let capture = capture.to_string_lossy().into_owned();
     pinned(&built.tools.join("imix"), &[&capture, &PACKETS.to_string()])
@@ -33,11 +33,11 @@ pub(super) fn run(built: &Built) -> Result<Vec<Row>, String> {
         }
     }
     let skep = least(ours).ok_or("skep run --pcap failed")?;
-    Ok(vec![Row {
+    Ok(Report::from(vec![Row {
         what: "capture replay, XDP drop, per IMIX packet".to_owned(),
         skep,
         peer: least(theirs).map(|ns| ("tcpdump -r … 'tcp port 443'".to_owned(), ns)),
         unit: "ns",
         bar: Some(285.0),
-    }])
+    }]))
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Built, Row, installed, least, pinned};
+use super::{Built, Report, Row, installed, least, pinned};
 
 /// The bare minimum of tries for each cell.
 const TRIES: usize = 5;
@@ -11,7 +11,7 @@ const ENTER: &str = include_str!("enter.s");
 const EXIT: &str = include_str!("exit.s");
 const OTHER: &str = include_str!("other.s");
 
-pub(super) fn run(built: &Built) -> Result<Vec<Row>, String> {
+pub(super) fn run(built: &Built) -> Result<Report, String> {
     let work = built.tools.join("syscall_loop");
     let work = work.to_string_lossy().into_owned();
     let write = |name: &str, text: &str| -> Result<String, String> {
@@ -82,7 +82,7 @@ pub(super) fn run(built: &Built) -> Result<Vec<Row>, String> {
     if rows.iter().any(Option::is_none) {
         return Err("skep run did not trace the loop".to_owned());
     }
-    Ok(rows.into_iter().flatten().collect())
+    Ok(rows.into_iter().flatten().collect::<Vec<_>>().into())
 }
 
 /// The last line that is a number: the loop's own report, among what the tracer prints.

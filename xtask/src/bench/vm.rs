@@ -2,13 +2,13 @@
 
 use std::process::Command;
 
-use super::{Built, Row, pinned};
+use super::{Built, Report, Row, mean, pinned};
 
 const PROGRAMS: &[&str] = &[
     "arith", "divmod", "sieve", "siphash", "copy", "state", "packet", "crc32", "calls", "unrolled",
 ];
 
-pub(super) fn run(built: &Built) -> Result<Vec<Row>, String> {
+pub(super) fn run(built: &Built) -> Result<Report, String> {
     let folder = built.root.join("benches/programs");
     for name in PROGRAMS {
         let status = Command::new("clang-19")
@@ -58,9 +58,5 @@ pub(super) fn run(built: &Built) -> Result<Vec<Row>, String> {
         unit: "ns/insn",
         bar: Some(4.0),
     });
-    Ok(rows)
-}
-
-fn mean(values: &[f64]) -> f64 {
-    (values.iter().map(|value| value.ln()).sum::<f64>() / values.len().max(1) as f64).exp()
+    Ok(rows.into())
 }
