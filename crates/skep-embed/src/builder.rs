@@ -10,9 +10,9 @@ use std::sync::Arc;
 use skep_spec::insn::Insn;
 use skep_verifier::Host;
 use skep_verifier::platform::{ExitRange, HelperSet};
-use skep_vm::Map;
 use skep_vm::program::Limits;
 use skep_vm::typed::{Context, Structure, Type, Typed, value_bytes};
+use skep_vm::{JitOptions, Map};
 
 use crate::error::LoadError;
 use crate::helper::{Declared, IntoFunction, IntoHelper, Made};
@@ -37,6 +37,7 @@ pub struct Builder<C, S = ()> {
     returns: ExitRange,
     cpus: u32,
     sandboxed: bool,
+    interpreted: bool,
     mistake: Option<String>,
     of: PhantomData<fn(&mut C, &S)>,
 }
@@ -53,6 +54,7 @@ impl<C: Context, S: Any> Builder<C, S> {
             returns: ExitRange::Ignored,
             cpus: std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u32),
             sandboxed: false,
+            interpreted: false,
             mistake: None,
             of: PhantomData,
         }
@@ -142,6 +144,12 @@ impl<C: Context, S: Any> Builder<C, S> {
         self
     }
 
+    /// Does not compile the plug-in to machine code.
+    pub fn interpreted(mut self) -> Builder<C, S> {
+        self.interpreted = true;
+        self
+    }
+
     fn seen() -> Seen {
         Seen {
             structure: C::structure(),
@@ -201,10 +209,15 @@ impl<C: Context, S: Any> Builder<C, S> {
             sandboxed: self.sandboxed,
         };
         let loaded = load::load(source, &offer)?;
+        let not_compiled = match self.interpreted {
+            true => None,
+            false => loaded.program.compile(&JitOptions::default()).err(),
+        };
         Ok(Plugin {
             program: loaded.program,
             maps: loaded.maps,
             limits: self.limits,
+            not_compiled,
             random: Default::default(),
             cpus: self.cpus,
             of: PhantomData,

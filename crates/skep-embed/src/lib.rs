@@ -2,7 +2,8 @@
 //!
 //! A service says what a plug-in may see ([`Context`], derived from one of its structures) and call (closures with typed
 //! arguments). A plug-in is a BPF program, compiled from C or written in assembly. Loading it proves that it can do
-//! nothing else, or says why not, with the source line; after that it runs without checks, on any number of threads.
+//! nothing else, or says why not, with the source line; after that it runs as machine code without checks, on any number of
+//! threads.
 //!
 //! ```
 //! use skep_embed::{Context, Plugin};
@@ -127,6 +128,7 @@ pub use helper::Answer;
 pub use plugin::Plugin;
 pub use skep_derive::{Context, Typed};
 pub use skep_spec::errno::Errno;
+pub use skep_vm::JitError;
 pub use skep_vm::map::Map;
 pub use skep_vm::program::Limits;
 pub use skep_vm::typed::{Bytes, BytesMut, Context, Ref, RefMut, RefOrNull, Typed};

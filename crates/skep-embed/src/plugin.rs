@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicU64;
 
 use skep_vm::program::{Limits, Program};
 use skep_vm::typed::{Context, TypedContext};
-use skep_vm::{Ctx, Map};
+use skep_vm::{Ctx, JitError, Map};
 
 use crate::builder::Builder;
 use crate::error::CallError;
@@ -22,6 +22,7 @@ pub struct Plugin<C, S = ()> {
     pub(crate) program: Arc<Program>,
     pub(crate) maps: Vec<(String, Arc<dyn Map>)>,
     pub(crate) limits: Limits,
+    pub(crate) not_compiled: Option<JitError>,
     pub(crate) random: AtomicU64,
     pub(crate) cpus: u32,
     pub(crate) of: PhantomData<fn(&mut C, &S)>,
@@ -66,6 +67,16 @@ impl<C: Context, S: Any> Plugin<C, S> {
     pub fn map(&self, name: &str) -> Option<&Arc<dyn Map>> {
         let mut maps = self.maps.iter();
         maps.find(|(known, _)| known == name).map(|(_, map)| map)
+    }
+
+    /// Whether it runs as machine code.
+    pub fn is_compiled(&self) -> bool {
+        self.program.is_compiled()
+    }
+
+    /// Why it could not be compiled, and so runs in the interpreter.
+    pub fn not_compiled(&self) -> Option<&JitError> {
+        self.not_compiled.as_ref()
     }
 
     /// Whether it was proven, and so runs without checks.

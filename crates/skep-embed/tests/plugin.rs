@@ -133,26 +133,30 @@ fn load(text: &str) -> Plugin<Request<'static>, Service> {
         .unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// r0, the verdict, the count; verified and in the sandbox alike.
+/// r0, the verdict, the count: the same verified and in the sandbox, as machine code and interpreted.
 fn run(text: &str) -> (u64, u32, u64) {
-    let verified = load(text);
-    assert!(verified.is_verified());
-    let sandboxed = builder()
-        .sandboxed()
-        .load(plugin(text).as_bytes(), "request")
-        .unwrap_or_else(|error| panic!("{error}"));
-    assert!(!sandboxed.is_verified());
-    let [a, b] = [verified, sandboxed].map(|plugin| {
+    let object = plugin(text);
+    let answer = |builder: skep_embed::Builder<Request<'static>, Service>, verified| {
+        let plugin = builder
+            .load(object.as_bytes(), "request")
+            .unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(plugin.is_verified(), verified);
         let (result, verdict, count) =
             with_request(|request| plugin.call_with(request, &Service::new(100)));
-        (
-            result.unwrap_or_else(|error| panic!("{error}")),
-            verdict,
-            count,
-        )
-    });
-    assert_eq!(a, b, "verified and sandboxed differ");
-    a
+        let value = result.unwrap_or_else(|error| panic!("{error}"));
+        (plugin.is_compiled(), (value, verdict, count))
+    };
+    let (compiled, first) = answer(builder(), true);
+    assert_eq!(compiled, cfg!(target_arch = "x86_64"));
+    let others = [
+        answer(builder().interpreted(), true),
+        answer(builder().sandboxed(), false),
+        answer(builder().sandboxed().interpreted(), false),
+    ];
+    for (_, other) in others {
+        assert_eq!(first, other, "{text}");
+    }
+    first
 }
 
 fn refused(text: &str) -> String {
@@ -365,8 +369,12 @@ fn limits_end_verified_and_sandboxed_plugins() {
         .load(forever.as_bytes(), "check")
         .expect("loads");
     let verified = load(LONG);
+    let interpreted = builder()
+        .interpreted()
+        .load(plugin(LONG).as_bytes(), "check")
+        .expect("loads");
     let service = Service::new(1);
-    for plugin in [&sandboxed, &verified] {
+    for plugin in [&sandboxed, &verified, &interpreted] {
         let limits = Limits {
             insns: Some(100_000),
             ..Limits::default()

@@ -1,0 +1,97 @@
+//! What calling a plug-in costs: nanoseconds a call, beside a call of a Rust function through a pointer in the same run.
+//!
+//! Run with `cargo bench -p skep-embed --bench call`. Each line is the least of several rounds.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use skep_embed::{Builder, Bytes, Context, Limits, Plugin};
+
+#[derive(Context)]
+#[repr(C)]
+struct Request<'a> {
+    #[bpf(read)]
+    body: Bytes<'a>,
+    #[bpf(read, write)]
+    verdict: u32,
+}
+
+struct Service {
+    limit: u64,
+}
+
+const EMPTY: &str = "r0 = 0";
+const FIELDS: &str = "r0 = 0\nr2 = *(u64 *)(r1 + 0)\nr3 = *(u64 *)(r1 + 8)\nr4 = r2\nr4 += 1\nif r4 > r3 goto out\nr0 = *(u8 *)(r2 + 0)\nout:\n*(u32 *)(r1 + 16) = r0";
+const NUMBER: &str = "r1 = 5\ncall 1000";
+const SLICE: &str = "*(u64 *)(r10 - 8) = 1\nr1 = r10\nr1 += -8\nr2 = 8\ncall 1001";
+
+fn builder() -> Builder<Request<'static>, Service> {
+    Plugin::<Request<'static>, Service>::builder()
+        .helper("number", 1000, |service: &Service, value: u64| {
+            service.limit + value
+        })
+        .helper("slice", 1001, |_: &Service, bytes: &[u8]| {
+            bytes.len() as u64
+        })
+}
+
+fn main() {
+    let limits = Limits {
+        insns: Some(1_000_000),
+        timeout: Some(Duration::from_secs(1)),
+        ..Limits::default()
+    };
+    let function: fn(&mut Request<'_>) -> u64 = black_box(|request| u64::from(request.verdict));
+    line("a function pointer", function);
+    for (name, text) in [
+        ("empty", EMPTY),
+        ("fields and a byte", FIELDS),
+        ("helper of a number", NUMBER),
+        ("helper of a slice", SLICE),
+    ] {
+        plugin(name, builder(), text);
+        plugin(
+            &format!("{name}, limits"),
+            builder().limits(limits.clone()),
+            text,
+        );
+        plugin(
+            &format!("{name}, interpreted"),
+            builder().interpreted(),
+            text,
+        );
+        plugin(&format!("{name}, sandboxed"), builder().sandboxed(), text);
+    }
+}
+
+fn plugin(name: &str, builder: Builder<Request<'static>, Service>, text: &str) {
+    let object = format!(".section \"r\"\n.function f\n{text}\nexit\n");
+    let plugin = match builder.load(object.as_bytes(), "f") {
+        Ok(plugin) => plugin,
+        Err(error) => return println!("{name}: {error}"),
+    };
+    let service = Service { limit: 1 };
+    line(name, |request| {
+        plugin.call_with(request, &service).unwrap_or_else(|error| {
+            println!("{name}: {error}");
+            0
+        })
+    });
+}
+
+fn line(name: &str, mut call: impl FnMut(&mut Request<'_>) -> u64) {
+    const CALLS: u32 = 200_000;
+    let mut least = f64::INFINITY;
+    let mut request = Request {
+        body: Bytes::new(b"abc"),
+        verdict: 0,
+    };
+    for _ in 0..15 {
+        let started = Instant::now();
+        for _ in 0..CALLS {
+            black_box(call(black_box(&mut request)));
+        }
+        least = least.min(started.elapsed().as_nanos() as f64 / f64::from(CALLS));
+    }
+    println!("{name:32} {least:7.2} ns");
+}
