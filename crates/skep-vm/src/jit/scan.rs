@@ -172,8 +172,6 @@ pub(crate) struct Scan {
     pub may_goto: bool,
     /// Some access is checked as it runs, or some operation asks the machine.
     pub machine: bool,
-    /// A function's address is taken, or one is called.
-    pub local_calls: bool,
 }
 
 fn bit(bits: &[u64], at: usize) -> bool {
@@ -202,7 +200,6 @@ impl Scan {
             apart: true,
             may_goto: false,
             machine: false,
-            local_calls: false,
         };
         scan.find_blocks(program);
         scan.find_live(program);
@@ -291,22 +288,11 @@ impl Scan {
         self.machine |= checked || within(code, Code::LdProbeB, Code::LdsProbeW);
         self.may_goto |= op.code == Code::MayGoto;
         if flow & flow::SPECIAL == 0 {
-            if op.code == Code::LdFunc {
-                self.local_calls = true;
-            }
             return;
         }
         match op.code {
-            Code::Call => {
-                self.local_calls = true;
-                info.calls = true;
-            }
-            Code::CallX => {
-                self.local_calls = true;
-                self.machine = true;
-                info.calls = true;
-            }
-            Code::CallPure | Code::CallHelper | Code::TailCall | Code::Packet => {
+            Code::Call => info.calls = true,
+            Code::CallX | Code::CallPure | Code::CallHelper | Code::TailCall | Code::Packet => {
                 self.machine = true;
                 info.calls = true;
             }
@@ -334,7 +320,8 @@ impl Scan {
         let proven = program.is_proven();
         let changed = if proven { CALLER_SAVED } else { 1 };
         match op.code {
-            Code::Exit if proven || !self.local_calls => (1, 0),
+            Code::Exit if proven => (1, 0),
+            // A function of another program may have come here by a tail call.
             Code::Exit => (CALLER_SAVED, 0),
             Code::Call if proven => (ARGUMENTS, CALLER_SAVED),
             Code::Call => (ALL, 0),
@@ -458,23 +445,23 @@ pub(crate) fn is_zero_extension(ops: &[Op], pc: usize) -> bool {
 
 /// What code with a budget counts where.
 ///
-/// Code that no forward jump leads around is not counted where it stands: it is owed, and paid where a jump goes back or
-/// the function returns. Code that can be jumped around pays when it is entered. So every way through a program pays
+/// Code that no forward jump leads around is not counted where it stands: it is owed, and paid where a jump goes back,
+/// something is called, or the function returns. Code that can be jumped around pays when it is entered. So every way through a program pays
 /// exactly what it executes.
 #[derive(Default)]
 pub(crate) struct Charges {
     /// At the start of these operations, ascending.
     pub starts: Vec<(u32, i32)>,
-    /// Before these jumps and exits, ascending.
+    /// Before these jumps, calls and exits, ascending.
     pub edges: Vec<Edge>,
 }
 
-/// A payment before a jump back or an exit.
+/// A payment before a jump back, a call or an exit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Edge {
     pub pc: u32,
     pub amount: i32,
-    /// Who does not jump gets it back.
+    /// Who does not jump, or comes back, gets it back.
     pub refund: bool,
 }
 
@@ -531,12 +518,18 @@ impl Charges {
                 if !covered {
                     owing = there;
                 }
-            } else if op.code == Code::Exit && owing != 0 {
+            } else if matches!(
+                op.code,
+                Code::Exit | Code::Call | Code::CallX | Code::CallHelper | Code::TailCall
+            ) {
                 charges.edges.push(Edge {
                     pc: pc as u32,
                     amount: owing,
-                    refund: false,
+                    refund: covered,
                 });
+                if !covered {
+                    owing = 0;
+                }
             }
             if flow & flow::WIDE != 0 {
                 cover += around[pc + 1];

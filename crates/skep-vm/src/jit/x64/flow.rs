@@ -39,8 +39,18 @@ impl Lower<'_> {
         }
     }
 
-    /// Pays at a jump back, and looks whether anything is left. Answers what a conditional jump gets back if it does
-    /// not jump.
+    /// Pays before a call; answers what it gets back after it.
+    fn pay_call(&mut self) -> i32 {
+        if !self.limited {
+            return 0;
+        }
+        let Some(edge) = self.edge() else { return 0 };
+        self.charge(edge.amount);
+        if edge.refund { edge.amount } else { 0 }
+    }
+
+    /// Pays at a jump back or a call of a function, and looks whether anything is left. Answers what a conditional jump
+    /// gets back if it does not jump, and a call after it.
     fn pay(&mut self) -> i32 {
         if !self.limited {
             return 0;
@@ -75,9 +85,7 @@ impl Lower<'_> {
         let cond = self.compare(op);
         let near = self.is_near(to);
         self.asm.jcc(cond, Label(to as u32), near);
-        if refund != 0 {
-            self.asm.alu_ri(Alu::Add, true, R9, refund);
-        }
+        self.refund(refund);
         0
     }
 
@@ -202,9 +210,7 @@ impl Lower<'_> {
         self.asm.alu_mi(Alu::Cmp, false, field(at::MAY_GOTO), 0);
         let near = self.is_near(to);
         self.asm.jcc(Cond::E, Label(to as u32), near);
-        if refund != 0 {
-            self.asm.alu_ri(Alu::Add, true, R9, refund);
-        }
+        self.refund(refund);
         self.asm.dec_m(false, field(at::MAY_GOTO));
     }
 
@@ -226,8 +232,22 @@ impl Lower<'_> {
         }
     }
 
+    /// Gets back what a call has paid that others will pay again.
+    fn refund(&mut self, amount: i32) {
+        if amount != 0 {
+            self.asm.alu_ri(Alu::Add, true, R9, amount);
+        }
+    }
+
     pub fn call(&mut self, op: &Op) {
         self.values.flush(&mut self.asm, self.keep);
+        let refund = self.pay();
+        self.call_function(op);
+        self.refund(refund);
+        self.called(CALLER_SAVED);
+    }
+
+    fn call_function(&mut self, op: &Op) {
         let start = target(self.pc, op.imm);
         let index = self
             .program
@@ -238,8 +258,7 @@ impl Lower<'_> {
         if self.native {
             let saved = self.save_around();
             self.asm.call(entry);
-            self.restore_around(saved);
-            return self.called(CALLER_SAVED);
+            return self.restore_around(saved);
         }
         let (deep, fine) = (self.asm.label(), self.asm.label());
         self.asm.load(Width::D, R10, field(at::DEPTH));
@@ -270,7 +289,6 @@ impl Lower<'_> {
         self.asm.call(entry);
         self.restore_around(saved);
         self.leave_frame();
-        self.called(CALLER_SAVED);
     }
 
     /// After a call: the frame of the function that was called is no more.
@@ -333,9 +351,11 @@ impl Lower<'_> {
             Gate::Helper
         };
         let gate = self.gate(gate);
+        let refund = self.pay_call();
         self.asm.mov_ri(R10, op.imm as u64);
         self.asm.mov_ri(R11, self.pc as u64);
         self.asm.call(gate);
+        self.refund(refund);
         self.restore_arguments();
         self.called(1);
     }
@@ -343,6 +363,7 @@ impl Lower<'_> {
     pub fn tail_call(&mut self, op: &Op) {
         self.values.flush(&mut self.asm, self.keep);
         let gate = self.gate(Gate::TailCall);
+        let refund = self.pay_call();
         self.asm.mov_ri(R10, op.imm as u64);
         self.asm.mov_ri(R11, self.pc as u64);
         self.asm.call(gate);
@@ -353,6 +374,7 @@ impl Lower<'_> {
             at: away,
             function: self.function,
         });
+        self.refund(refund);
         self.asm.load(Width::D, RAX, field(at::SCRATCH));
         self.called(1);
     }
@@ -360,6 +382,7 @@ impl Lower<'_> {
     pub fn call_x(&mut self, op: &Op) {
         self.values.flush(&mut self.asm, self.keep);
         let gate = self.gate(Gate::CallX);
+        let refund = self.pay();
         self.asm.mov_rr(true, R10, HOME[op.dst as usize]);
         self.asm.mov_ri(R11, self.pc as u64);
         self.asm.call(gate);
@@ -375,6 +398,7 @@ impl Lower<'_> {
         self.restore_around(saved);
         self.leave_frame();
         self.asm.bind(done);
+        self.refund(refund);
         self.called(CALLER_SAVED);
     }
 
