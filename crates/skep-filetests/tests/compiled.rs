@@ -558,6 +558,13 @@ impl Bench {
     }
 }
 
+impl Drop for Bench {
+    /// The program in the slot holds the array that it is in.
+    fn drop(&mut self) {
+        let _ = self.programs.delete_user(&0u32.to_ne_bytes());
+    }
+}
+
 /// Runs a program in all ways; tells where they differ.
 fn difference(insns: &[Insn], other: &[Insn], random: u64) -> Option<String> {
     const BUDGET: u64 = 20_000;

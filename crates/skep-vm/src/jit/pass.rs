@@ -64,6 +64,8 @@ pub(crate) trait Lowering {
     fn open_function(&mut self, start: Label);
     /// Takes so much from the budget.
     fn charge(&mut self, amount: i32);
+    /// Pays what [`Pass::edge`] says is due, and looks whether anything is left; answers what is to be given back.
+    fn pay(&mut self) -> i32;
 
     /// `dst = dst op src`, or with a constant that is not one of those that wait.
     fn combine(&mut self, op: Combine, dst: u8, src: u8, wide: bool);
@@ -227,7 +229,7 @@ where
         }
     }
 
-    /// The payment due at the jump or exit at hand.
+    /// The payment due at the jump, call or exit at hand.
     pub fn edge(&mut self) -> Option<Edge> {
         while let Some(edge) = self.charges.edges.get(self.next_edge) {
             if edge.pc as usize > self.pc {
@@ -337,10 +339,34 @@ where
             }
             Ja => self.jump(op),
             MayGoto => self.may_goto(op),
-            Call => self.call(op),
-            CallPure | CallHelper => self.call_helper(op),
-            TailCall => self.tail_call(op),
-            CallX => self.call_x(op),
+            Call | CallX => {
+                self.values.flush(&mut self.asm, self.keep);
+                let refund = Lowering::pay(self);
+                if op.code == Call {
+                    self.call(op);
+                } else {
+                    self.call_x(op);
+                }
+                self.charge(-refund);
+            }
+            CallPure => self.call_helper(op),
+            CallHelper | TailCall => {
+                self.values.flush(&mut self.asm, self.keep);
+                // Who calls back counts from here.
+                let edge = self.edge();
+                let due = edge.map_or(0, |edge| edge.amount);
+                self.charge(due);
+                if op.code == CallHelper {
+                    self.call_helper(op);
+                } else {
+                    self.tail_call(op);
+                }
+                self.charge(if edge.is_some_and(|edge| edge.refund) {
+                    -due
+                } else {
+                    0
+                });
+            }
             Exit => self.exit(),
             Packet => self.packet(op),
             Poison => self.poison(),

@@ -54,7 +54,7 @@ impl Lower<'_> {
 
     /// Pays at a jump back, and looks whether anything is left. Answers what a conditional jump gets back if it does
     /// not jump.
-    fn pay(&mut self) -> i32 {
+    pub fn pay(&mut self) -> i32 {
         if !self.limited {
             return 0;
         }

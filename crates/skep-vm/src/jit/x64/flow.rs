@@ -39,19 +39,9 @@ impl Lower<'_> {
         }
     }
 
-    /// Pays before a call; answers what it gets back after it.
-    fn pay_call(&mut self) -> i32 {
-        if !self.limited {
-            return 0;
-        }
-        let Some(edge) = self.edge() else { return 0 };
-        self.charge(edge.amount);
-        if edge.refund { edge.amount } else { 0 }
-    }
-
     /// Pays at a jump back or a call of a function, and looks whether anything is left. Answers what a conditional jump
     /// gets back if it does not jump, and a call after it.
-    fn pay(&mut self) -> i32 {
+    pub fn pay(&mut self) -> i32 {
         if !self.limited {
             return 0;
         }
@@ -85,7 +75,7 @@ impl Lower<'_> {
         let cond = self.compare(op);
         let near = self.is_near(to);
         self.asm.jcc(cond, Label(to as u32), near);
-        self.refund(refund);
+        self.charge(-refund);
         0
     }
 
@@ -210,7 +200,7 @@ impl Lower<'_> {
         self.asm.alu_mi(Alu::Cmp, false, field(at::MAY_GOTO), 0);
         let near = self.is_near(to);
         self.asm.jcc(Cond::E, Label(to as u32), near);
-        self.refund(refund);
+        self.charge(-refund);
         self.asm.dec_m(false, field(at::MAY_GOTO));
     }
 
@@ -232,18 +222,9 @@ impl Lower<'_> {
         }
     }
 
-    /// Gets back what a call has paid that others will pay again.
-    fn refund(&mut self, amount: i32) {
-        if amount != 0 {
-            self.asm.alu_ri(Alu::Add, true, R9, amount);
-        }
-    }
-
     pub fn call(&mut self, op: &Op) {
         self.values.flush(&mut self.asm, self.keep);
-        let refund = self.pay();
         self.call_function(op);
-        self.refund(refund);
         self.called(CALLER_SAVED);
     }
 
@@ -351,11 +332,9 @@ impl Lower<'_> {
             Gate::Helper
         };
         let gate = self.gate(gate);
-        let refund = self.pay_call();
         self.asm.mov_ri(R10, op.imm as u64);
         self.asm.mov_ri(R11, self.pc as u64);
         self.asm.call(gate);
-        self.refund(refund);
         self.restore_arguments();
         self.called(1);
     }
@@ -363,7 +342,6 @@ impl Lower<'_> {
     pub fn tail_call(&mut self, op: &Op) {
         self.values.flush(&mut self.asm, self.keep);
         let gate = self.gate(Gate::TailCall);
-        let refund = self.pay_call();
         self.asm.mov_ri(R10, op.imm as u64);
         self.asm.mov_ri(R11, self.pc as u64);
         self.asm.call(gate);
@@ -374,7 +352,6 @@ impl Lower<'_> {
             at: away,
             function: self.function,
         });
-        self.refund(refund);
         self.asm.load(Width::D, RAX, field(at::SCRATCH));
         self.called(1);
     }
@@ -382,7 +359,6 @@ impl Lower<'_> {
     pub fn call_x(&mut self, op: &Op) {
         self.values.flush(&mut self.asm, self.keep);
         let gate = self.gate(Gate::CallX);
-        let refund = self.pay();
         self.asm.mov_rr(true, R10, HOME[op.dst as usize]);
         self.asm.mov_ri(R11, self.pc as u64);
         self.asm.call(gate);
@@ -398,7 +374,6 @@ impl Lower<'_> {
         self.restore_around(saved);
         self.leave_frame();
         self.asm.bind(done);
-        self.refund(refund);
         self.called(CALLER_SAVED);
     }
 

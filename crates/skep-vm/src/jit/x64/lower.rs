@@ -151,6 +151,10 @@ impl Lowering for Lower<'_> {
         Lower::charge(self, amount);
     }
 
+    fn pay(&mut self) -> i32 {
+        Lower::pay(self)
+    }
+
     fn combine(&mut self, op: Combine, dst: u8, src: u8, wide: bool) {
         Lower::combine(self, op, dst, src, wide);
     }
