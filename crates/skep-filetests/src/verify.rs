@@ -1,6 +1,6 @@
 //! The verb `verify`: the file is an object in text; each case says whether a program of it verifies, and if not, why.
 //!
-//! A case is `; verify: INPUT => VERDICT`. INPUT: `program=NAME kernel=6.18 unprivileged strict`. VERDICT: `loads`, or
+//! A case is `; verify: INPUT => VERDICT`. INPUT: `program=NAME kernel=6.18 unprivileged strict freq`. VERDICT: `loads`, or
 //! `refused="PART" id=ID because="PART" edit=verifies`: a part of the kernel's wording, the page's id, a part of one
 //! cause, and what the suggested edit gives (`verifies`, `next`, `none`); for a cause at an instruction `because="3: PART"`.
 //! An edit that verifies is applied once more here, and the changed program verified.
@@ -74,6 +74,7 @@ impl<'t> Case<'t> {
                 Some(("program", name)) => case.program = Some(name),
                 Some(("kernel", name)) => case.kernel = name,
                 None if item == "unprivileged" => case.load.caps = Caps::NONE,
+                None if item == "freq" => case.load.flags |= flags::TEST_STATE_FREQ,
                 None if item == "strict" => case.load.flags |= flags::STRICT_ALIGNMENT,
                 _ => return Err(format!("unknown input `{item}`")),
             }
