@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use skep_spec::context::{ContextKind, ContextLayout};
 use skep_spec::insn::Insn;
 use skep_verifier::facts::{InsnFacts, Way};
 use skep_verifier::input::MapInfo;
@@ -13,8 +14,14 @@ use skep_vm::Map;
 use skep_vm::program::{Image, LoadError, Program};
 use skep_vm::proof::{Access, FrameProof, InsnProof, Proof};
 
-/// What the virtual machine is told. `places` are the image's maps by the input's index.
-pub fn proof(verified: &Verified, places: &[Option<usize>]) -> Proof {
+/// What the virtual machine is told. `layout` is the image's, `places` are its maps by the input's index.
+pub fn proof(
+    verified: &Verified,
+    layout: Option<&'static ContextLayout>,
+    places: &[Option<usize>],
+) -> Proof {
+    // Helpers may take bytes of a context that lies in memory as programs see it.
+    let flat = layout.is_none_or(|layout| layout.kind == ContextKind::Flat);
     Proof {
         insns: verified
             .facts
@@ -30,7 +37,11 @@ pub fn proof(verified: &Verified, places: &[Option<usize>]) -> Proof {
                 reads_unwritten: function.reads_unwritten,
             })
             .collect(),
-        ..Proof::default()
+        context_bytes: if flat {
+            u64::from(verified.context_bytes)
+        } else {
+            0
+        },
     }
 }
 
@@ -72,8 +83,8 @@ pub fn verify(input: &Input, image: Image) -> Result<Arc<Program>, Unproven> {
     differs(input, &image).map_err(Unproven::Differs)?;
     let verified = skep_verifier::verify(input).map_err(Unproven::Refused)?;
     let places: Vec<Option<usize>> = (0..image.maps.len()).map(Some).collect();
-    let mut proof = proof(&verified, &places);
-    // Helpers take bytes of the context too, so a run must always have the context.
+    let mut proof = proof(&verified, image.layout, &places);
+    // A host's context is all there or not at all.
     proof.context_bytes = u64::from(input.context().size);
     // SAFETY: the verifier has accepted these instructions, for a host with this context and helpers of these prototypes,
     // over maps of these kinds and sizes: `differs` compared them. Its facts hold in every run with such a context, and

@@ -152,7 +152,7 @@ pub(super) fn load(engine: &Embedded, load: &ProgramLoad<'_>) -> Result<Arc<dyn 
     let program = match &verified {
         None => Program::sandboxed(image),
         Some(verified) => {
-            let proof = prove::proof(verified, image.layout, &places);
+            let proof = skep_embed::prove::proof(verified, image.layout, &places);
             // SAFETY: only the verifier makes a `Verified`. This one is of the instructions in `image`, which differ from those
             // verified in the names of maps and kernel functions alone, over maps of the same kinds and sizes (`Source::input`),
             // by the rules of the embedded profile: contexts, helpers and types are those of the virtual machine. Its facts hold

@@ -1,13 +1,10 @@
-//! Verifying a program at load, and what the virtual machine gets to know of it.
+//! Verifying a program at load.
 //!
-//! Invariants: a proof is made of a [`Verified`] of the very instructions that run, over the maps that they run with, and
-//! of nothing else; what the virtual machine cannot do without checks stays checked.
+//! Invariant: a [`Verified`] is of the very instructions that run, over the maps that they run with; what the virtual
+//! machine gets to know of it is [`skep_embed::prove::proof`]'s business.
 
-use skep_spec::context::{ContextKind, ContextLayout};
 use skep_verifier::Verified;
-use skep_verifier::facts::{InsnFacts, Way};
 use skep_verifier::input::Input;
-use skep_vm::proof::{Access, FrameProof, InsnProof, Proof};
 
 use super::Embedded;
 use crate::engine::ProgramLoad;
@@ -74,57 +71,5 @@ pub(super) fn verify(engine: &Embedded, load: &ProgramLoad<'_>) -> Result<Verifi
     match skep_verifier::verify(&input) {
         Ok(verified) => Ok(verified),
         Err(rejection) => Err(Unproven::Refused(Box::new(input), rejection)),
-    }
-}
-
-/// What the virtual machine is told. `places` are the image's maps by the object's index.
-pub(super) fn proof(
-    verified: &Verified,
-    layout: Option<&'static ContextLayout>,
-    places: &[Option<usize>],
-) -> Proof {
-    // Helpers may take bytes of a context that lies in memory as programs see it.
-    let flat = layout.is_none_or(|layout| layout.kind == ContextKind::Flat);
-    Proof {
-        insns: verified
-            .facts
-            .iter()
-            .map(|facts| insn(facts, places))
-            .collect(),
-        frames: verified
-            .functions
-            .iter()
-            .map(|function| FrameProof {
-                start: function.start,
-                bytes: function.stack_bytes,
-                reads_unwritten: function.reads_unwritten,
-            })
-            .collect(),
-        context_bytes: if flat {
-            u64::from(verified.context_bytes)
-        } else {
-            0
-        },
-    }
-}
-
-fn insn(facts: &InsnFacts, places: &[Option<usize>]) -> InsnProof {
-    let place = |map: skep_verifier::input::MapId| {
-        let place = places.get(map.0 as usize).copied().flatten()?;
-        u32::try_from(place).ok()
-    };
-    InsnProof {
-        reached: facts.reached,
-        next: facts.ways.next,
-        target: facts.ways.target,
-        access: match facts.access {
-            Way::Direct => Access::Direct,
-            Way::Context { offset } => Access::Context { offset },
-            Way::Typed { probe: true } => Access::Probe,
-            // The model's structures are no memory of the host's: the environment reads them.
-            Way::Typed { probe: false } | Way::Never | Way::Other => Access::Checked,
-        },
-        map: facts.map.and_then(place),
-        ..InsnProof::default()
     }
 }
