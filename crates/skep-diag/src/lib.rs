@@ -2,6 +2,10 @@
 //!
 //! A diagnostic is data. Nothing here prints, reads a file or ends the process; the caller renders and writes.
 
+#![cfg_attr(not(test), no_std)]
+
+extern crate alloc;
+
 pub mod diagnostic;
 pub mod render;
 pub mod source;

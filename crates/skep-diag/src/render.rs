@@ -3,6 +3,9 @@
 //! Invariants: the same input gives the same text; every rendering ends with a newline unless it is empty; a span
 //! that does not fit its source is shown by its numbers, never a panic.
 
+use alloc::format;
+use alloc::string::String;
+
 mod full;
 mod json;
 mod short;

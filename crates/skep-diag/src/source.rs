@@ -4,6 +4,10 @@
 //! lookup clamps to the text, so a span that is out of range or inside a character never panics.
 
 /// Names one text in a [`Sources`].
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub struct SourceId(pub u32);
 

@@ -4,7 +4,11 @@
 //! kernel's log and in the assembler's own; errors are diagnostics with spans, all of them, never a panic. The
 //! language is described in `docs/reference/asm.md`.
 
-use std::collections::HashMap;
+use alloc::borrow::ToOwned;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
 
 use skep_diag::{Diagnostic, Diagnostics, SourceId, Span};
 
@@ -73,7 +77,7 @@ struct Body {
     core: Vec<CoreNote>,
     lines: Vec<LineNote>,
     labels: Vec<Label>,
-    known: HashMap<String, (usize, Span)>,
+    known: BTreeMap<String, (usize, Span)>,
     jumps: Vec<Jump>,
 }
 
@@ -95,7 +99,7 @@ impl Body {
             core: Vec::new(),
             lines: Vec::new(),
             labels: Vec::new(),
-            known: HashMap::new(),
+            known: BTreeMap::new(),
             jumps: Vec::new(),
         }
     }
@@ -241,7 +245,7 @@ impl Body {
 
     /// Resolves jumps. A call of a name that is no label becomes a reference.
     fn finish(&mut self, diagnostics: &mut Diagnostics) {
-        for jump in std::mem::take(&mut self.jumps) {
+        for jump in core::mem::take(&mut self.jumps) {
             let Some(&(to, _)) = self.known.get(&jump.name) else {
                 match jump.field {
                     Target::Call(name) => {

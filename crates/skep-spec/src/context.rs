@@ -126,8 +126,8 @@ pub enum Refusal {
     Width(&'static str),
 }
 
-impl std::fmt::Display for Refusal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl core::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Refusal::Outside => f.write_str("outside of the context"),
             Refusal::Misaligned => f.write_str("not aligned to its width"),

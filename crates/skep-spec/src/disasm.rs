@@ -4,7 +4,11 @@
 //! [`asm`](crate::asm) reads back is equal. The other two styles are the texts of llvm-objdump 19 and of the kernel's
 //! verifier log to the character, and lose what those lose.
 
-use std::fmt::Write;
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::Write;
 
 use crate::helper;
 use crate::insn::{Endian, Insn, pseudo};
@@ -147,7 +151,7 @@ fn place(out: &mut String, name: &str, opcode: &Opcode, insn: Insn, second: Insn
     }
 }
 
-fn call(out: &mut String, opcode: &Opcode, insn: Insn, style: Style) -> std::fmt::Result {
+fn call(out: &mut String, opcode: &Opcode, insn: Insn, style: Style) -> core::fmt::Result {
     if style == Style::Llvm {
         return write!(out, "{}", hex(insn.imm.into()));
     }
@@ -192,7 +196,7 @@ fn added(value: i64) -> String {
     format!("{sign} {:#x}", value.unsigned_abs())
 }
 
-fn added_unless_zero(out: &mut String, value: i64) -> std::fmt::Result {
+fn added_unless_zero(out: &mut String, value: i64) -> core::fmt::Result {
     if value == 0 {
         Ok(())
     } else {

@@ -3,7 +3,7 @@
 //! Source: include/uapi/asm-generic/errno-base.h and errno.h; `ENOTSUPP` is include/linux/errno.h, which the kernel's
 //! BPF code returns although user space has no name for it. An [`Errno`] holds the positive number.
 
-use std::fmt;
+use core::fmt;
 
 /// A Linux error number, positive.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -203,7 +203,7 @@ impl fmt::Debug for Errno {
     }
 }
 
-impl std::error::Error for Errno {}
+impl core::error::Error for Errno {}
 
 #[cfg(test)]
 mod tests;

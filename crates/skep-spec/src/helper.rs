@@ -3,7 +3,11 @@
 //! Invariants: numbers are consecutive from 1, so a helper's row is at its number minus one; unused arguments are
 //! [`ArgKind::None`] and only at the end.
 
-use std::fmt;
+use alloc::format;
+use alloc::string::String;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::fmt;
 
 use crate::program::ProgramType;
 

@@ -4,7 +4,9 @@
 //! (`ld_imm64`) is two slots, the second with code 0, and is never cut in half by [`decode_all`]. Whether a slot means
 //! anything is not decided here but in `opcode`.
 
-use std::fmt;
+use alloc::format;
+use alloc::vec::Vec;
+use core::fmt;
 
 use crate::malformed::Malformed;
 

@@ -3,6 +3,10 @@
 //! Everything here is data or a pure function of its arguments; nothing does I/O. Where a table comes from is said
 //! on top of its file.
 
+#![cfg_attr(not(test), no_std)]
+
+extern crate alloc;
+
 pub mod asm;
 pub mod context;
 pub mod disasm;

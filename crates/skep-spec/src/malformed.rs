@@ -1,7 +1,7 @@
 //! The one error of every binary reader: what was being read, at which offset, and why it cannot be.
 
-use std::borrow::Cow;
-use std::fmt;
+use alloc::borrow::Cow;
+use core::fmt;
 
 /// Bytes that are not what they should be.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -35,4 +35,4 @@ impl fmt::Display for Malformed {
     }
 }
 
-impl std::error::Error for Malformed {}
+impl core::error::Error for Malformed {}

@@ -3,6 +3,8 @@
 //! Numbers and names: enum bpf_map_type and the BPF_F_* of include/uapi/linux/bpf.h (Linux 7.2).
 
 /// Declares an enum with the kernel's number, word, constant and first release of every variant.
+use alloc::string::String;
+
 macro_rules! kernel_enum {
     ($(#[$attr:meta])* $what:literal $name:ident { $($variant:ident = $number:literal, $word:literal, $constant:literal, $since:literal;)* }) => {
         $(#[$attr])*
@@ -56,8 +58,8 @@ macro_rules! kernel_enum {
             }
         }
 
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        impl core::fmt::Display for $name {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
                 f.pad(self.name())
             }
         }

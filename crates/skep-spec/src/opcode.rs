@@ -3,7 +3,8 @@
 //! Invariants: every valid slot has exactly one row; a field that a row does not use must be zero. RFC 9669, section 3,
 //! asks for that, and [`check`] holds it.
 
-use std::borrow::Cow;
+use alloc::borrow::Cow;
+use alloc::format;
 
 use crate::insn::{Insn, pseudo};
 use crate::malformed::Malformed;

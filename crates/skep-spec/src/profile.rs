@@ -4,7 +4,9 @@
 //! [`Profile::V6_18`] is the default everywhere. The `embedded` profile has the rules of 6.18 and only what
 //! [`Available`] lists.
 
-use std::fmt;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
 
 use crate::helper::{self, ProgramSet};
 use crate::kfunc;

@@ -1,6 +1,10 @@
 //! The tables as pages of Markdown, for `docs/reference/`. The same table always gives the same text.
 
-use std::fmt::Write;
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::Write;
 
 use crate::context::{self, Access, ContextKind, FieldValue};
 use crate::disasm::{self, Style};

@@ -4,7 +4,11 @@
 //! not read; `__syscall_nr` is an `int` in the format file and is kept here as 8 bytes, sign-extended, because the
 //! kernel pads it and programs read it as a `long`.
 
-use std::borrow::Cow;
+use alloc::borrow::Cow;
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
 
 mod syscalls;
 

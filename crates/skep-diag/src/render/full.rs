@@ -2,7 +2,10 @@
 //!
 //! Labels of one source are shown in the order of their lines, faults underlined with `^`, history with `-`.
 
-use std::fmt::Write;
+use alloc::string::String;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::fmt::Write;
 
 use crate::{Diagnostic, Diagnostics, Label, Place, Source, SourceId, Sources, Span};
 
@@ -103,7 +106,7 @@ fn excerpt(out: &mut String, diagnostic: &Diagnostic, id: SourceId, source: &Sou
             columns(line, usize::MAX)
         };
         let mark = if label.primary { '^' } else { '-' };
-        let marks: String = std::iter::repeat_n(mark, to.saturating_sub(from).max(1)).collect();
+        let marks: String = core::iter::repeat_n(mark, to.saturating_sub(from).max(1)).collect();
         let _ = writeln!(out, "{:width$} | {:from$}{marks} {}", "", "", label.text);
         while out.ends_with(" \n") {
             out.truncate(out.len() - 2);

@@ -1,6 +1,7 @@
 //! One JSON object a line, in a fixed order of keys.
 
-use std::fmt::Write;
+use alloc::string::String;
+use core::fmt::Write;
 
 use crate::{Diagnostic, Diagnostics, Label, Place, Sources};
 

@@ -1,6 +1,7 @@
 //! One line a diagnostic: `place: severity[id]: headline`, as compilers print them and editors read them.
 
-use std::fmt::Write;
+use alloc::string::String;
+use core::fmt::Write;
 
 use crate::{Diagnostics, Sources};
 

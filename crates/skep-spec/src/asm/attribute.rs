@@ -1,5 +1,9 @@
 //! The lines within a `.map`.
 
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
 use skep_diag::Span;
 
 use super::file::{Map, Shape, Slot};

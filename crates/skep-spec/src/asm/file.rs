@@ -4,6 +4,9 @@
 //! counts slots from the start of its function and lies within it; a wide load with a reference has both slots, with
 //! zero immediates where the reference decides.
 
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
 use skep_diag::Span;
 
 use crate::insn::Insn;

@@ -3,7 +3,13 @@
 //! Invariants: a row that matches gives a slot that `opcode::check` accepts; the failure reported is the one that came
 //! furthest, with what was expected there.
 
-use std::borrow::Cow;
+use alloc::borrow::Cow;
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::String;
+use alloc::string::ToString;
+use alloc::vec;
+use alloc::vec::Vec;
 
 use skep_diag::{Diagnostic, Span};
 
@@ -520,7 +526,7 @@ impl<'t, 'a> Matcher<'t, 'a> {
     fn in_range(
         &mut self,
         value: i128,
-        range: std::ops::RangeInclusive<i128>,
+        range: core::ops::RangeInclusive<i128>,
         expected: &'static str,
     ) -> Result<i128, Miss> {
         if !range.contains(&value) {
@@ -531,8 +537,8 @@ impl<'t, 'a> Matcher<'t, 'a> {
     }
 
     fn immediate(&mut self) -> Result<i32, Miss> {
-        const I32: std::ops::RangeInclusive<i128> = i32::MIN as i128..=i32::MAX as i128;
-        const BOTH: std::ops::RangeInclusive<i128> = i32::MIN as i128..=u32::MAX as i128;
+        const I32: core::ops::RangeInclusive<i128> = i32::MIN as i128..=i32::MAX as i128;
+        const BOTH: core::ops::RangeInclusive<i128> = i32::MIN as i128..=u32::MAX as i128;
         let value = self.signed("a number")?;
         // Beyond i32 the bits would be sign-extended to 64, which is not what is written: only a listing means that.
         let wide = is_32_bit(self.opcode.code) || self.listing;
@@ -587,7 +593,7 @@ impl<'t, 'a> Matcher<'t, 'a> {
     /// `+5`, `-5`, `pc+5`: a distance; or `None` at anything else.
     fn distance(
         &mut self,
-        range: std::ops::RangeInclusive<i128>,
+        range: core::ops::RangeInclusive<i128>,
         expected: &'static str,
     ) -> Result<Option<i32>, Miss> {
         if self.peek() == Some(&Token::Word("pc"))

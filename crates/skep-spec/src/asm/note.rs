@@ -1,5 +1,7 @@
 //! Annotations after an instruction: `@core(...)` and `@line(...)`.
 
+use alloc::string::String;
+use alloc::vec::Vec;
 use skep_diag::Span;
 
 use super::file::{CORE_KINDS, CoreNote, LineNote};

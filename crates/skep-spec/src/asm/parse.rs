@@ -4,7 +4,13 @@
 //! first declaration stands. Names that no declaration has are left to the object's builder, which knows about other
 //! objects and the kernel.
 
-use std::collections::HashMap;
+use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
 
 use skep_diag::{Diagnostic, Diagnostics, SourceId, Span};
 
@@ -25,7 +31,7 @@ pub(super) fn file(text: &str, source: SourceId) -> (File, Diagnostics) {
         diagnostics: Diagnostics::new(),
         section: ".text".to_owned(),
         function: None,
-        names: HashMap::new(),
+        names: BTreeMap::new(),
     };
     while let Some((line, base)) = parser.next_line() {
         parser.line(line, base);
@@ -42,7 +48,7 @@ struct Parser<'a> {
     diagnostics: Diagnostics,
     section: String,
     function: Option<(Function, Body)>,
-    names: HashMap<String, Span>,
+    names: BTreeMap<String, Span>,
 }
 
 impl<'a> Parser<'a> {

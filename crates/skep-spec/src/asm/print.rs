@@ -1,6 +1,10 @@
 //! A file as text that reads back as the same file, spans aside.
 
-use std::fmt::Write;
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::Write;
 
 use super::file::{CORE_KINDS, ExternKind, File, Function, Init, Linkage, Map, RefTarget, Shape};
 use crate::disasm::{self, Style};

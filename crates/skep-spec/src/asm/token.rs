@@ -4,6 +4,9 @@
 //! never fails. A comment runs from `;`, `//`, or a `#` that a blank or nothing precedes, to the end of the line.
 
 /// One token.
+use alloc::string::String;
+use alloc::vec::Vec;
+
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Token<'a> {
     /// A name; may hold dots: `.map`, `r1`, `sys_enter`.
@@ -174,7 +177,7 @@ fn escape(rest: &[u8]) -> Option<(u8, usize)> {
         b'"' => (b'"', 1),
         b'\'' => (b'\'', 1),
         b'x' => {
-            let digits = std::str::from_utf8(rest.get(1..3)?).ok()?;
+            let digits = core::str::from_utf8(rest.get(1..3)?).ok()?;
             if digits.starts_with('+') {
                 return None;
             }
