@@ -1,5 +1,5 @@
 //! Random programs that our verifier accepts, run in the sandbox with every instruction held against the verifier's states:
-//! no value may lie outside of them, and no run may trap.
+//! no value may lie outside of them, and no run may trap; run without checks, they must give the same.
 //!
 //! The seed is fixed, so a failure repeats; `SKEP_CHECKED_PROGRAMS` asks for more accepted programs, `SKEP_CHECKED_SEED`
 //! for others.
@@ -10,6 +10,7 @@ use skep_filetests::random::Random;
 use skep_spec::context::xdp;
 use skep_spec::insn::Insn;
 use skep_spec::map::{MapDef, MapType};
+use skep_spec::profile::Profile;
 use skep_spec::program::ProgramType;
 use skep_verifier::Input;
 use skep_verifier::input::MapInfo;
@@ -374,6 +375,10 @@ fn setting(name: &str, default: u64) -> u64 {
         .unwrap_or(default)
 }
 
+thread_local! {
+    static PROFILE: Profile = skep::verify::embedded_profile();
+}
+
 fn map_def() -> MapDef {
     MapDef {
         name: "values".into(),
@@ -390,6 +395,7 @@ fn map_def() -> MapDef {
 fn input(insns: &[Insn]) -> Input {
     let def = map_def();
     let mut input = Input::new(ProgramType::Xdp, insns.to_vec());
+    input.profile = PROFILE.with(Profile::clone);
     input.maps.push(MapInfo {
         name: def.name,
         map_type: def.map_type,
@@ -407,7 +413,13 @@ fn input(insns: &[Insn]) -> Input {
     input
 }
 
-/// Verifies and runs one program; answers how many instructions ran, `None` where it is refused.
+fn value_of(map: &dyn Map) -> Vec<u8> {
+    let mut value = Vec::new();
+    let _ = map.lookup_user(&0u32.to_le_bytes(), 0, &mut value);
+    value
+}
+
+/// Verifies and runs one program, checked and proven; answers how many instructions ran, `None` where it is refused.
 fn check(insns: &[Insn], random: &mut Random) -> Option<Result<u64, String>> {
     let (_, recording) = recording::record(&input(insns)).ok()?;
     let map = skep_vm::map::create(&map_def(), &skep_vm::map::CreateOptions::default()).ok()?;
@@ -419,9 +431,14 @@ fn check(insns: &[Insn], random: &mut Random) -> Option<Result<u64, String>> {
         layout: Some(&xdp::XDP),
         ..Image::default()
     };
-    let program = match Program::sandboxed(image) {
+    let program = match Program::sandboxed(image.clone()) {
         Ok(program) => program,
         Err(error) => return Some(Err(format!("accepted, and not loadable: {error}"))),
+    };
+    // The recording compares more strictly; the proof is that of a plain verification.
+    let proven = match skep::engine::embedded::prove(&input(insns), image) {
+        Ok(program) => program,
+        Err(error) => return Some(Err(format!("accepted, and not proven: {error}"))),
     };
     let mut executed = 0;
     for _ in 0..8 {
@@ -435,14 +452,20 @@ fn check(insns: &[Insn], random: &mut Random) -> Option<Result<u64, String>> {
             chunk.copy_from_slice(&number.to_le_bytes());
         }
         let _ = map.update_user(&0u32.to_le_bytes(), &value, 0);
-        let mut packet = PacketCtx::new(&xdp::XDP, PacketKind::Xdp);
         let bytes = vec![random.next() as u8; 14 + random.below(80) as usize];
-        if packet.load(&bytes).is_err() {
+        let (ifindex, queue) = (random.below(1 << 32), random.below(64));
+        let arrive = || {
+            let mut packet = PacketCtx::new(&xdp::XDP, PacketKind::Xdp);
+            packet.load(&bytes).ok()?;
+            packet.set_field("ingress_ifindex", ifindex);
+            packet.set_field("rx_queue_index", queue);
+            Some(packet)
+        };
+        let (Some(mut packet), Some(mut again)) = (arrive(), arrive()) else {
             return Some(Err("a packet of less than 100 bytes does not fit".into()));
-        }
-        packet.set_field("ingress_ifindex", random.below(1 << 32));
-        packet.set_field("rx_queue_index", random.below(64));
-        let env = FixedEnv::new(0, 1, random.next());
+        };
+        let moment = random.next();
+        let env = FixedEnv::new(0, 1, moment);
         let mut held = Held {
             recording: &recording,
             map: map.clone(),
@@ -458,8 +481,19 @@ fn check(insns: &[Insn], random: &mut Random) -> Option<Result<u64, String>> {
         if let Some(wrong) = held.wrong {
             return Some(Err(wrong));
         }
-        if let Err(trap) = result {
-            return Some(Err(format!("trap: {trap}")));
+        let result = match result {
+            Ok(result) => result,
+            Err(trap) => return Some(Err(format!("trap: {trap}"))),
+        };
+        let after = value_of(&*map);
+        let _ = map.update_user(&0u32.to_le_bytes(), &value, 0);
+        let env = FixedEnv::new(0, 1, moment);
+        let unchecked = proven.run(&mut Ctx::Packet(&mut again), &env, &limits);
+        if unchecked.as_ref().ok() != Some(&result) {
+            return Some(Err(format!("r0 is {result:#x}, proven {unchecked:?}")));
+        }
+        if again.bytes() != packet.bytes() || value_of(&*map) != after {
+            return Some(Err("proven, it leaves other bytes".into()));
         }
     }
     Some(Ok(executed))

@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use skep::engine::RunInput;
+use skep::engine::embedded::Verify;
 use skep::obj::ParseOptions;
 use skep::spec::program::ProgramType;
 use skep::{Embedded, ErrorKind, ObjectSpec};
@@ -48,7 +49,9 @@ fn value(object: &Path, program: &str) -> Result<u64, Failure> {
     let mut spec = ObjectSpec::parse_with(&bytes, &options).map_err(failure)?;
     spec.select(&[program]).map_err(failure)?;
     let kind = spec.program(program).map_err(failure)?.program_type;
-    let loaded = spec.load(&Embedded::new()).map_err(failure)?;
+    // What it returns is asked here, not whether it verifies.
+    let engine = Embedded::builder().verify(Verify::Prefer).build();
+    let loaded = spec.load(&engine).map_err(failure)?;
     let program = loaded.program(program).map_err(failure)?;
     let packet = [0; 64];
     let data = match kind {

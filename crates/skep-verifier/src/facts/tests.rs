@@ -6,8 +6,10 @@ use skep_btf::build::MemberDef;
 use skep_btf::ty::{Encoding, Linkage};
 use skep_btf::{Builder, TypeId};
 use skep_spec::asm::assemble_insns;
+use skep_spec::helper::ProgramSet;
 use skep_spec::insn::Insn;
 use skep_spec::map::MapType;
+use skep_spec::profile::{Available, Profile};
 use skep_spec::program::{AttachType, ProgramType};
 
 use super::{InsnFacts, Way};
@@ -340,6 +342,45 @@ fn a_path_that_ends_early_still_counts() {
     assert_eq!(walk(code), (true, 14));
     let both = code.replace("if r2 > 7", "*(u64 *)(r10 - 8) = r2\nif r2 > 7");
     assert!(!walk(&both).0);
+}
+
+#[test]
+fn an_inner_map_of_the_embedded_engine_may_be_shorter_than_its_template() {
+    let code = asm("*(u32 *)(r10 - 8) = 3
+         r2 = r10
+         r2 += -8
+         r1 = 0x1004 ll
+         call 1
+         if r0 == 0 goto end
+         r1 = r0
+         r2 = r10
+         r2 += -8
+         call 1
+         r0 = *(u64 *)(r0 + 0)
+      end:
+         r0 = 0
+         exit");
+    let mut input = input(ProgramType::Xdp, code);
+    input.maps.push(map("outer", MapType::ArrayOfMaps, 4, 4));
+    input.maps[4].inner = Some(MapId(5));
+    input.maps.push(map("inner", MapType::Array, 4, 64));
+    assert!(verify(&input).is_ok());
+    input.profile = Profile::embedded(Available {
+        helpers: vec![1],
+        kfuncs: Vec::new(),
+        programs: ProgramSet::of(&[ProgramType::Xdp]),
+        maps: vec![
+            MapType::Array,
+            MapType::ArrayOfMaps,
+            MapType::Hash,
+            MapType::ProgArray,
+        ],
+    });
+    let refused = verify(&input).map(|_| ()).map_err(|why| why.to_string());
+    assert_eq!(
+        refused,
+        Err("R0 invalid mem access 'map_value_or_null'".to_owned())
+    );
 }
 
 #[test]

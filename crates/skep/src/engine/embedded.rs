@@ -24,7 +24,7 @@ mod prove;
 mod reach;
 mod run;
 
-pub use load::EmbeddedProgram;
+pub use load::{EmbeddedProgram, prove};
 pub use map::EmbeddedMap;
 pub use prove::Verify;
 

@@ -11,6 +11,7 @@ use skep_obj::LinkedProgram;
 use skep_spec::context;
 use skep_spec::insn::Insn;
 use skep_spec::program::{AttachType, ProgramType};
+use skep_verifier::{Fault, Input};
 use skep_vm::program::{FnRange, Image, LoadError, Program};
 
 use super::hook::{self, Hook};
@@ -85,6 +86,31 @@ impl LoadedProgram for EmbeddedProgram {
     fn as_any(&self) -> &dyn Any {
         self
     }
+}
+
+/// Verifies a program that was made without an object and prepares it to run without checks. `input` and `image` must be of
+/// the same program: the same instructions, maps in the same order, a context of the program's type; and the input for
+/// the embedded engine ([`crate::verify::embedded_profile`]).
+pub fn prove(
+    input: &Input,
+    image: Image,
+) -> std::result::Result<Arc<Program>, Box<skep_verifier::Rejection>> {
+    let refuse = |what: &str| {
+        Box::new(skep_verifier::Rejection {
+            fault: Fault::new(22, "verifier-input", what),
+            stats: skep_verifier::Stats::default(),
+            log: String::new(),
+        })
+    };
+    prove::differs(input, &image).map_err(refuse)?;
+    let verified = skep_verifier::verify(input)?;
+    let places: Vec<Option<usize>> = (0..image.maps.len()).map(Some).collect();
+    let proof = skep_embed::prove::proof(&verified, image.layout, &places);
+    // SAFETY: the verifier has accepted these instructions by the rules of the embedded profile, with this context, over
+    // maps of these kinds and sizes: `differs` compared them. Its facts hold in every run with such a context; others do
+    // not start.
+    let program = unsafe { Program::proven(image, proof) };
+    program.map_err(|error| refuse(&error.to_string()))
 }
 
 /// Whether the virtual machine has a helper.
