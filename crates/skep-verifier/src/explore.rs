@@ -13,6 +13,7 @@ pub mod equal;
 pub mod history;
 pub mod liveness;
 pub mod loops;
+pub mod memory;
 pub mod precise;
 pub mod speculate;
 pub mod visit;
@@ -30,6 +31,8 @@ pub struct Branch {
     pub state: State,
     pub insn_idx: usize,
     pub prev_insn_idx: Option<usize>,
+    /// Bytes that it does not share with the branch before it.
+    pub bytes: u64,
     /// Bytes of log when it was put aside.
     pub log_len: usize,
     /// The trail's node then.
@@ -59,6 +62,7 @@ pub struct Explorer {
     /// Stored states that are compared with, and those that are only walked back through.
     compared: u64,
     retained: u64,
+    memory: memory::Memory,
 }
 
 /// Branches that may wait (`BPF_COMPLEXITY_LIMIT_JMP_SEQ`).
@@ -92,6 +96,7 @@ impl Explorer {
         self.visits = Visits::default();
         self.compared = 0;
         self.retained = 0;
+        self.memory = memory::Memory::default();
     }
 }
 
@@ -103,19 +108,17 @@ impl Verifier<'_> {
         prev_insn_idx: usize,
         speculative: bool,
     ) -> Rule<&mut State> {
-        if self.explore.pending.len() >= PENDING_MAX {
-            return Err(Fault::new(
-                EFAULT,
-                "verifier-too-many-branches",
-                format!("The sequence of {} jumps is too complex.", PENDING_MAX + 1),
-            ));
-        }
+        self.check_pending()?;
         let mut state = self.state.clone();
         state.speculative |= speculative;
         if let Some(parent) = state.parent {
             self.explore.checkpoints[parent as usize].branches += 1;
         }
+        let before = self.explore.pending.last().map(|branch| &branch.state);
+        let bytes = memory::own_bytes(&state, before);
+        self.explore.memory.pending += bytes;
         self.explore.pending.push(Branch {
+            bytes,
             state,
             insn_idx,
             prev_insn_idx: Some(prev_insn_idx),
@@ -126,16 +129,27 @@ impl Verifier<'_> {
         Ok(&mut self.explore.pending[last].state)
     }
 
+    /// Whether one more branch may wait.
+    fn check_pending(&self) -> Rule {
+        let waiting = self.explore.pending.len();
+        if waiting < PENDING_MAX && self.explore.memory.pending < memory::PENDING_BYTES_MAX {
+            return Ok(());
+        }
+        Err(Fault::new(
+            EFAULT,
+            "verifier-too-many-branches",
+            format!("The sequence of {} jumps is too complex.", waiting + 1),
+        ))
+    }
+
     /// Puts a path aside that has nothing to do with the current one.
     pub fn push_fresh(&mut self, state: State, insn_idx: usize, prev_insn_idx: usize) -> Rule {
-        if self.explore.pending.len() >= PENDING_MAX {
-            return Err(Fault::new(
-                EFAULT,
-                "verifier-too-many-branches",
-                format!("The sequence of {} jumps is too complex.", PENDING_MAX + 1),
-            ));
-        }
+        self.check_pending()?;
+        let before = self.explore.pending.last().map(|branch| &branch.state);
+        let bytes = memory::own_bytes(&state, before);
+        self.explore.memory.pending += bytes;
         self.explore.pending.push(Branch {
+            bytes,
             state,
             insn_idx,
             prev_insn_idx: Some(prev_insn_idx),

@@ -13,6 +13,8 @@ pub struct Stats {
     pub states_total: u64,
     pub states_peak: u64,
     pub states_per_insn_max: u64,
+    /// Steps besides: states compared, instructions walked back over, and those that masks of live slots were carried over.
+    pub side_steps: u64,
     pub nanoseconds: u64,
 }
 

@@ -5,6 +5,7 @@
 //! their end; its parent has at least one for it.
 
 use crate::state::State;
+use crate::state::reg::Kind;
 
 /// What is known about one frame of a stored state.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +26,14 @@ impl FrameMarks {
     };
 }
 
+/// Where a frame of a stored state holds numbers, for when the rest of it was given up.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Numbers {
+    pub regs: u16,
+    /// Slots with a spilled number.
+    pub slots: u64,
+}
+
 /// Where two states were found to differ last: tried first the next time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Hint {
@@ -40,6 +49,8 @@ pub struct Checkpoint {
     pub state: State,
     pub insn: usize,
     pub marks: Vec<FrameMarks>,
+    /// By frame, if the state itself was given up.
+    pub numbers: Vec<Numbers>,
     pub branches: u32,
     pub hits: u32,
     pub misses: u32,
@@ -59,6 +70,7 @@ impl Checkpoint {
             state: state.clone(),
             insn,
             marks: vec![FrameMarks::FRESH; state.frames.len()],
+            numbers: Vec::new(),
             branches: 1,
             hits: 0,
             misses: 0,
@@ -69,10 +81,35 @@ impl Checkpoint {
         }
     }
 
+    /// Whether that register of a frame holds a number.
+    pub fn is_number(&self, frame: usize, number: usize) -> bool {
+        match self.numbers.get(frame) {
+            Some(numbers) => numbers.regs >> number & 1 != 0,
+            None => {
+                let reg = self.state.frames.get(frame);
+                let reg = reg.and_then(|frame| frame.regs.get(number));
+                reg.is_some_and(|reg| reg.kind == Kind::Scalar)
+            }
+        }
+    }
+
+    /// Whether a number is spilled in that slot of a frame.
+    pub fn is_spilled_number(&self, frame: usize, slot: usize) -> bool {
+        match self.numbers.get(frame) {
+            Some(numbers) => numbers.slots >> slot & 1 != 0,
+            None => {
+                let held = self.state.frames.get(frame);
+                let held = held.and_then(|frame| frame.stack.get(slot));
+                held.is_some_and(|slot| slot.is_scalar_spill())
+            }
+        }
+    }
+
     /// Gives the memory of its registers back.
     pub fn forget(&mut self) {
         self.state.frames = Vec::new();
         self.marks = Vec::new();
+        self.numbers = Vec::new();
     }
 }
 

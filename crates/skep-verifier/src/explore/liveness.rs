@@ -105,6 +105,8 @@ pub struct LiveStack {
     writing: [u64; FRAMES],
     /// The instance and instruction that `writing` is about.
     at: Option<(u32, usize)>,
+    /// Instructions that masks were carried over.
+    pub carried: u64,
     /// Made when first something is carried back.
     before: Option<Predecessors>,
     /// Scratch of updates.
@@ -408,6 +410,7 @@ impl LiveStack {
             }
             while let Some(at) = self.waiting.pop() {
                 let at = at as usize;
+                self.carried += 1;
                 self.is_waiting[at] = false;
                 if Self::carry_over(instance, frame, at, insns) {
                     for &before in before.to(at) {

@@ -227,6 +227,7 @@ impl Verifier<'_> {
             let mut trail = leg.trail;
             loop {
                 let entry = self.explore.history.entry(trail, at).copied();
+                self.stats.side_steps += 1;
                 if !std::mem::take(&mut skip)
                     && (level2 || wanted.may_change(self.insns[at], entry.as_ref()))
                 {
@@ -291,16 +292,13 @@ impl Verifier<'_> {
     fn mark_stored(&mut self, index: u32, wanted: &mut Wanted, changed: &mut bool) {
         for frame in (0..=wanted.frame).rev() {
             let checkpoint = &mut self.explore.checkpoints[index as usize];
-            let Some(stored) = checkpoint.state.frames.get(frame) else {
+            if frame >= checkpoint.marks.len() {
                 continue;
-            };
-            let marks = &mut checkpoint.marks[frame];
+            }
             for number in bits(wanted.regs[frame].into()) {
                 let bit = 1_u16 << number;
-                let is_number = stored
-                    .regs
-                    .get(number)
-                    .is_some_and(|reg| reg.kind == Kind::Scalar);
+                let is_number = checkpoint.is_number(frame, number);
+                let marks = &mut checkpoint.marks[frame];
                 if !is_number || marks.precise_regs & bit != 0 {
                     wanted.regs[frame] &= !bit;
                 } else {
@@ -310,10 +308,8 @@ impl Verifier<'_> {
             }
             for slot in bits(wanted.slots[frame]) {
                 let bit = 1_u64 << slot;
-                let is_number = stored
-                    .stack
-                    .get(slot)
-                    .is_some_and(|slot| slot.is_scalar_spill());
+                let is_number = checkpoint.is_spilled_number(frame, slot);
+                let marks = &mut checkpoint.marks[frame];
                 if !is_number || marks.precise_slots & bit != 0 {
                     wanted.slots[frame] &= !bit;
                 } else {
@@ -344,29 +340,27 @@ impl Verifier<'_> {
         let mut next = start.parent;
         while let Some(index) = next {
             let checkpoint = &mut self.explore.checkpoints[index as usize];
-            for (number, (frame, marks)) in checkpoint
-                .state
-                .frames
-                .iter()
-                .zip(&mut checkpoint.marks)
-                .enumerate()
-            {
-                for (index, reg) in frame.regs[..10].iter().enumerate() {
-                    if reg.kind == Kind::Scalar && marks.precise_regs >> index & 1 == 0 {
+            for frame in 0..checkpoint.marks.len() {
+                for index in 0..10 {
+                    let is_number = checkpoint.is_number(frame, index);
+                    let marks = &mut checkpoint.marks[frame];
+                    if is_number && marks.precise_regs >> index & 1 == 0 {
                         marks.precise_regs |= 1 << index;
                         if level2 {
                             self.log.line(format_args!(
-                                "force_precise: frame{number}: forcing r{index} to be precise"
+                                "force_precise: frame{frame}: forcing r{index} to be precise"
                             ));
                         }
                     }
                 }
-                for (index, slot) in frame.stack.iter().enumerate() {
-                    if slot.is_scalar_spill() && marks.precise_slots >> index & 1 == 0 {
+                for index in 0..64 {
+                    let is_number = checkpoint.is_spilled_number(frame, index);
+                    let marks = &mut checkpoint.marks[frame];
+                    if is_number && marks.precise_slots >> index & 1 == 0 {
                         marks.precise_slots |= 1 << index;
                         if level2 {
                             self.log.line(format_args!(
-                                "force_precise: frame{number}: forcing fp{} to be precise",
+                                "force_precise: frame{frame}: forcing fp{} to be precise",
                                 -8 - 8 * index as i32
                             ));
                         }

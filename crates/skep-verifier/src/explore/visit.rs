@@ -94,6 +94,7 @@ impl Verifier<'_> {
             }
         }
         self.explore.stored[bucket] = list;
+        self.stats.side_steps += count;
         if let Some(fault) = failed {
             return Err(fault);
         }
@@ -276,6 +277,7 @@ impl Verifier<'_> {
             .checkpoints
             .push(Checkpoint::new(&self.state, at));
         self.explore.stored[bucket].push(index);
+        self.explore.weigh_stored();
         self.explore.compared += 1;
         self.stats.states_total += 1;
         self.stats.states_peak = self.stats.states_peak.max(self.explore.kept());

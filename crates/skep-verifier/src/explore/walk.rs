@@ -45,6 +45,7 @@ impl Verifier<'_> {
             let Some(branch) = self.explore.pending.pop() else {
                 break;
             };
+            self.explore.memory.pending -= branch.bytes;
             self.state = branch.state;
             self.insn_idx = branch.insn_idx;
             self.prev_insn_idx = branch.prev_insn_idx;
@@ -202,6 +203,7 @@ impl Verifier<'_> {
         self.log.scratch_all();
         self.count_branch_done(self.state.parent)?;
         self.update_live_stack();
+        self.stats.side_steps += std::mem::take(&mut self.explore.live_stack.carried);
         Ok(())
     }
 
