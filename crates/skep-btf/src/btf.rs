@@ -127,6 +127,19 @@ impl Btf {
         std::str::from_utf8(&strings[..end]).ok()
     }
 
+    /// Whether the string at an offset starts with `prefix`, without looking for its end.
+    fn text_starts_with(&self, offset: u32, prefix: &str) -> bool {
+        match (offset.checked_sub(self.first_string), &self.base) {
+            (None, Some(base)) => base.text_starts_with(offset, prefix),
+            (None, None) => false,
+            (Some(own), _) => {
+                let strings = self.raw().get(self.strings.clone());
+                let rest = strings.and_then(|strings| strings.get(own as usize..));
+                rest.is_some_and(|rest| rest.starts_with(prefix.as_bytes()))
+            }
+        }
+    }
+
     /// Calls `each` on every string but the empty ones, the base's first, with its offset.
     pub(crate) fn each_string(&self, mut each: impl FnMut(u32, &str)) {
         let mut chain = vec![self];

@@ -38,7 +38,9 @@ pub fn insn(insn: &Insn, next: Option<&Insn>, style: Style) -> String {
                 && (!insn.is_ld_imm64()
                     || next.is_some_and(|next| opcode::check_second(insn, *next).is_ok()));
             if lossless {
-                fill(opcode, opcode.text, insn, second, style)
+                let mut out = String::new();
+                fill(&mut out, opcode, opcode.text, insn, second, style);
+                out
             } else {
                 slot(insn)
             }
@@ -49,16 +51,21 @@ pub fn insn(insn: &Insn, next: Option<&Insn>, style: Style) -> String {
                 insn.dst, insn.src, insn.imm as u32
             )
         }
-        Style::Llvm => fill(opcode, opcode.text, insn, second, style),
+        Style::Llvm => {
+            let mut out = String::new();
+            fill(&mut out, opcode, opcode.text, insn, second, style);
+            out
+        }
         Style::Kernel => {
-            let text = fill(
-                opcode,
-                opcode.kernel_text.unwrap_or(opcode.text),
-                insn,
-                second,
-                style,
-            );
-            format!("({:02x}) {text}", insn.code)
+            let text = opcode.kernel_text.unwrap_or(opcode.text);
+            let mut out = String::with_capacity(text.len() + 24);
+            let digit = |bits: u8| char::from_digit(u32::from(bits), 16).unwrap_or('0');
+            out.push('(');
+            out.push(digit(insn.code >> 4));
+            out.push(digit(insn.code & 15));
+            out.push_str(") ");
+            fill(&mut out, opcode, text, insn, second, style);
+            out
         }
     }
 }
@@ -93,42 +100,48 @@ fn unknown(insn: Insn, style: Style) -> String {
     }
 }
 
-fn fill(opcode: &Opcode, text: &str, insn: Insn, second: Insn, style: Style) -> String {
-    let mut out = String::with_capacity(text.len() + 16);
+fn fill(out: &mut String, opcode: &Opcode, text: &str, insn: Insn, second: Insn, style: Style) {
+    out.reserve(text.len() + 16);
     let mut rest = text;
     while let Some(open) = rest.find('{') {
         out.push_str(&rest[..open]);
         let close = rest[open..]
             .find('}')
             .map_or(rest.len(), |close| open + close);
-        place(
-            &mut out,
-            &rest[open + 1..close],
-            opcode,
-            insn,
-            second,
-            style,
-        );
+        place(out, &rest[open + 1..close], opcode, insn, second, style);
         rest = rest.get(close + 1..).unwrap_or("");
     }
     out.push_str(rest);
-    out
+}
+
+/// A register, or a number of the kernel's texts.
+fn named(out: &mut String, name: &str, number: i64) -> std::fmt::Result {
+    out.push_str(name);
+    match u8::try_from(number) {
+        Ok(digit @ 0..10) => {
+            out.push(char::from(b'0' + digit));
+            Ok(())
+        }
+        _ => write!(out, "{number}"),
+    }
 }
 
 fn place(out: &mut String, name: &str, opcode: &Opcode, insn: Insn, second: Insn, style: Style) {
     let kernel = style == Style::Kernel;
     // The kernel's log writes the registers of 32-bit arithmetic and jumps as w, others as r: its texts say which.
     let _ = match name {
-        "d" | "md" => write!(out, "r{}", insn.dst),
-        "s" | "ms" => write!(out, "r{}", insn.src),
-        "wd" => write!(out, "w{}", insn.dst),
-        "ws" => write!(out, "w{}", insn.src),
-        "i" if kernel => write!(out, "{}", insn.imm),
+        "d" | "md" => named(out, "r", insn.dst.into()),
+        "s" | "ms" => named(out, "r", insn.src.into()),
+        "wd" => named(out, "w", insn.dst.into()),
+        "ws" => named(out, "w", insn.src.into()),
+        "i" if kernel => named(out, "", insn.imm.into()),
         "i" => write!(out, "{}", hex(insn.imm.into())),
         "x" => write!(out, "{:#x}", insn.imm),
-        "o" if kernel => write!(out, "{:+}", insn.off),
+        "o" if kernel && insn.off >= 0 => named(out, "+", insn.off.into()),
+        "o" if kernel => named(out, "", insn.off.into()),
         "o" => write!(out, "{}", added(insn.off.into())),
-        "j" if kernel => write!(out, "pc{:+}", insn.off),
+        "j" if kernel && insn.off >= 0 => named(out, "pc+", insn.off.into()),
+        "j" if kernel => named(out, "pc", insn.off.into()),
         "j" => write!(out, "{}", signed_hex(insn.off.into())),
         "l" if kernel => write!(out, "pc{:+}", insn.imm),
         "l" => write!(out, "{}", signed_hex(insn.imm.into())),

@@ -152,7 +152,12 @@ impl Log {
     /// An instruction.
     pub fn insn(&mut self, at: usize, text: &str) {
         let start = self.end();
-        self.line(format_args!("{at}: {text}"));
+        self.push(format_args!("{at}"));
+        if self.wanted() {
+            for part in [": ", text, "\n"] {
+                self.text.push_str(part);
+            }
+        }
         self.last_insn = (self.end(), self.end() - start);
     }
 
@@ -163,7 +168,12 @@ impl Log {
             self.text.pop();
             let column = (length + COLUMN_STEP / 2).max(COLUMN_MIN);
             let width = column.next_multiple_of(COLUMN_STEP) - length - 1;
-            self.line(format_args!("{:width$};{text}", ""));
+            if self.wanted() {
+                self.text.extend(std::iter::repeat_n(' ', width));
+                for part in [";", text, "\n"] {
+                    self.text.push_str(part);
+                }
+            }
         } else {
             self.line(format_args!("{next}:{text}"));
         }

@@ -131,6 +131,7 @@ impl Verifier<'_> {
 
     fn log_live_registers(&mut self) {
         self.log.line(format_args!("Live regs before insn:"));
+        self.texts = vec![String::new(); self.insns.len()];
         let mut at = 0;
         while let Some(insn) = self.insns.get(at) {
             let live = self.shape.live.text(at);
@@ -141,6 +142,7 @@ impl Verifier<'_> {
                     .log
                     .line(format_args!("{number:3} {at:3}: {live} {text}")),
             }
+            self.texts[at] = text;
             at += insn.slots();
         }
     }
@@ -303,15 +305,8 @@ fn exception_callback(input: &Input) -> Rule<Option<usize>> {
     };
     let refuse = |line: String| Err(Fault::new(EINVAL, "verifier-exception-callback", line));
     let mut named = None;
-    for id in btf.tags(main.type_id) {
-        if let Ok(Ty::DeclTag {
-            value,
-            component: -1,
-            ..
-        }) = btf.ty(id)
-            && let Some(name) = value.strip_prefix("exception_callback:")
-            && named.replace(name).is_some()
-        {
+    for (component, name) in btf.tagged(main.type_id, "exception_callback:") {
+        if component == -1 && named.replace(name).is_some() {
             return refuse("multiple exception callback tags for main subprog".into());
         }
     }

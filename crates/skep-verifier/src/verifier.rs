@@ -104,6 +104,8 @@ pub struct Verifier<'i> {
     next_id: u32,
     /// Rules that privileges relax.
     pub allow: Allow,
+    /// The instructions as the log prints them, where it prints them all.
+    pub(crate) texts: Vec<String>,
     /// The paths walked, where someone wants to explain one.
     pub trail: Option<crate::explain::trail::Trail>,
     /// The states met, where someone wants to hold runs against them.
@@ -168,6 +170,7 @@ impl<'i> Verifier<'i> {
             typed_as_memory: false,
             next_id: 0,
             allow: Allow::of(input),
+            texts: Vec::new(),
             trail: None,
             recording: None,
         }

@@ -35,8 +35,15 @@ impl Btf {
 
     /// The type that `id` stands for, decoded: see [`Btf::resolve`].
     pub fn resolved(&self, id: TypeId) -> Result<(TypeId, Ty<'_>), BtfError> {
-        let id = self.resolve(id)?;
-        Ok((id, self.ty(id)?))
+        let mut at = id;
+        for _ in 0..DEPTH_MAX {
+            let ty = self.ty(at)?;
+            match ty.modified() {
+                Some(target) => at = target,
+                None => return Ok((at, ty)),
+            }
+        }
+        Err(BtfError::TooDeep { id })
     }
 
     /// What a type is qualified from: `const`, `volatile`, `restrict` and type tags stripped, typedefs kept.

@@ -33,4 +33,25 @@ impl Btf {
             .take_while(move |(of, _)| *of == target)
             .map(|(_, id)| *id)
     }
+
+    /// Those of them whose text starts with `prefix`: which member or argument they are of (-1 for the type itself), and
+    /// the rest of the text.
+    pub fn tagged<'b>(
+        &'b self,
+        target: TypeId,
+        prefix: &'b str,
+    ) -> impl Iterator<Item = (i32, &'b str)> + 'b {
+        self.tags(target).filter_map(move |id| {
+            let (btf, at) = self.record(id).ok()?;
+            if !btf.text_starts_with(btf.word(at), prefix) {
+                return None;
+            }
+            match self.ty(id) {
+                Ok(Ty::DeclTag {
+                    value, component, ..
+                }) => Some((component, value.strip_prefix(prefix)?)),
+                _ => None,
+            }
+        })
+    }
 }

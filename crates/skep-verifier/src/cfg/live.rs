@@ -3,8 +3,6 @@
 //! Invariants: a fixed point within each subprogram; a call of an unknown function and of a subprogram reads all five
 //! argument registers; r10 is counted as any other. Bit n stands for register n.
 
-use std::fmt::Write as _;
-
 use skep_spec::insn::{Insn, alu, atomic, class, jmp, mode};
 
 use super::successors;
@@ -120,11 +118,11 @@ impl LiveRegisters {
     /// As the log writes it: a place for each of r0 to r9, its digit if live, else a dot.
     pub fn text(&self, slot: usize) -> String {
         let live = self.before(slot);
-        (0..10).fold(String::with_capacity(10), |mut text, register| {
-            let _ = match live >> register & 1 {
-                0 => text.write_char('.'),
-                _ => write!(text, "{register}"),
-            };
+        (0..10_u8).fold(String::with_capacity(10), |mut text, register| {
+            text.push(match live >> register & 1 {
+                0 => '.',
+                _ => char::from(b'0' + register),
+            });
             text
         })
     }

@@ -225,6 +225,10 @@ impl LiveStack {
             .find(|subprog| subprog.start == start)
             .map_or(shape.insns.len(), |subprog| subprog.end);
         let index = self.instances.len() as u32;
+        if index == 0 {
+            // Most programs are one function.
+            self.instances.reserve_exact(1);
+        }
         self.instances.push(Instance {
             chain,
             outer,

@@ -398,7 +398,14 @@ impl Verifier<'_> {
     fn log_back(&mut self, wanted: &Wanted, at: usize) {
         let regs = register_list(wanted.regs());
         let slots = slot_list(wanted.slots[wanted.frame]);
-        let text = self.insn_text(at);
+        let made;
+        let text = match self.texts.get(at) {
+            Some(text) => text,
+            None => {
+                made = self.insn_text(at);
+                &made
+            }
+        };
         self.log.line(format_args!(
             "mark_precise: frame{}: regs={regs} stack={slots} before {at}: {text}",
             wanted.frame

@@ -280,8 +280,10 @@ impl Verifier<'_> {
             self.log_scratched();
         }
         self.log_source(at);
-        let text = self.insn_text(at);
-        self.log.insn(at, &text);
+        match self.texts.get(at) {
+            Some(text) => self.log.insn(at, text),
+            None => self.log.insn(at, &self.insn_text(at)),
+        }
     }
 
     /// What the last instruction changed, behind it where there is nothing in between.

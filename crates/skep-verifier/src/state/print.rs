@@ -90,7 +90,12 @@ pub fn write_reg(
     out.push('(');
     let mut parts = Parts { out, first: true };
     if reg.id != 0 {
-        parts.add(format_args!("id={}", reg.id & !LINKED_ADD))?;
+        parts.first = false;
+        parts.out.push_str("id=");
+        match u16::try_from(reg.id & !LINKED_ADD) {
+            Ok(id) => write_unsigned(parts.out, id.into())?,
+            Err(_) => write!(parts.out, "{}", reg.id & !LINKED_ADD)?,
+        }
     }
     if reg.id & LINKED_ADD != 0 {
         write!(parts.out, "{:+}", reg.off)?;
@@ -137,6 +142,14 @@ pub fn write_reg(
     Ok(())
 }
 
+/// ` fp-8=`
+fn write_place(out: &mut String, off: i32) -> fmt::Result {
+    out.push_str(" fp");
+    write_signed(out, off.into())?;
+    out.push('=');
+    Ok(())
+}
+
 /// Frame `number` of `state`: all of it, or what `shown` names.
 pub fn write_frame(
     out: &mut String,
@@ -161,7 +174,9 @@ pub fn write_frame(
         if reg.kind == Kind::NotInit || shown.regs >> index & 1 == 0 {
             continue;
         }
-        write!(out, " R{index}=")?;
+        out.push_str(" R");
+        write_unsigned(out, index as u64)?;
+        out.push('=');
         let precise =
             always_precise || marks.is_some_and(|marks| marks.precise_regs >> index & 1 != 0);
         write_reg(out, input, frame, reg, precise)?;
@@ -180,7 +195,8 @@ pub fn write_frame(
         match slot.bytes[7] {
             SlotByte::Spill => {
                 let above: String = letters.take_while(|&letter| letter != 'r').collect();
-                write!(out, " fp{off}={above}")?;
+                write_place(out, off)?;
+                out.push_str(&above);
                 let precise = always_precise
                     || marks.is_some_and(|marks| marks.precise_slots >> index & 1 != 0);
                 write_reg(out, input, frame, &slot.reg, precise)?;
@@ -229,7 +245,10 @@ pub fn write_frame(
                     )?;
                 }
             }
-            _ => write!(out, " fp{off}={}", letters.collect::<String>())?,
+            _ => {
+                write_place(out, off)?;
+                out.extend(letters);
+            }
         }
     }
     if let Some((first, rest)) = state.held.resources.split_first() {

@@ -482,19 +482,9 @@ fn arg_tags(
     if !profile.at_least(6, 8) {
         return Ok(tags);
     }
-    for id in btf.tags(function) {
-        let Ok(Ty::DeclTag {
-            value, component, ..
-        }) = btf.ty(id)
-        else {
-            continue;
-        };
-        let (Some(word), Some(slot)) = (
-            value.strip_prefix("arg:"),
-            usize::try_from(component)
-                .ok()
-                .and_then(|at| tags.get_mut(at)),
-        ) else {
+    for (component, word) in btf.tagged(function, "arg:") {
+        let place = usize::try_from(component).ok();
+        let Some(slot) = place.and_then(|at| tags.get_mut(at)) else {
             continue;
         };
         let Ok(set) = slot else { continue };

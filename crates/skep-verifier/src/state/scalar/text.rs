@@ -7,21 +7,39 @@ use std::fmt::{self, Write};
 
 use super::Scalar;
 
+/// A number of at most five digits.
+fn write_short(out: &mut dyn Write, mut number: u16) -> fmt::Result {
+    let mut digits = [0_u8; 5];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.write_str(std::str::from_utf8(&digits[at..]).unwrap_or_default())
+}
+
 /// An unsigned number: decimal up to 16 bits.
 pub fn write_unsigned(out: &mut dyn Write, number: u64) -> fmt::Result {
-    if number <= u64::from(u16::MAX) {
-        write!(out, "{number}")
-    } else {
-        write!(out, "{number:#x}")
+    match u16::try_from(number) {
+        Ok(number) => write_short(out, number),
+        Err(_) => write!(out, "{number:#x}"),
     }
 }
 
 /// A signed number: decimal if it fits in 16 bits.
 pub fn write_signed(out: &mut dyn Write, number: i64) -> fmt::Result {
-    if i16::try_from(number).is_ok() {
-        write!(out, "{number}")
-    } else {
-        write!(out, "{number:#x}")
+    match i16::try_from(number) {
+        Ok(number) => {
+            if number < 0 {
+                out.write_char('-')?;
+            }
+            write_short(out, number.unsigned_abs())
+        }
+        Err(_) => write!(out, "{number:#x}"),
     }
 }
 
@@ -60,13 +78,15 @@ impl Scalar {
                 out.write_char(',')?;
             }
             comma = true;
-            write!(out, "{name}=")?;
+            out.write_str(name)?;
+            out.write_char('=')?;
             for other in (row + 2..8).step_by(2) {
                 // A negative number and a large unsigned one are not the same although their bits are.
                 let same = rows[other].1 == number && is_negative(other) == is_negative(row);
                 if same && !rows[other].2 && printed & 1 << other == 0 {
                     printed |= 1 << other;
-                    write!(out, "{}=", rows[other].0)?;
+                    out.write_str(rows[other].0)?;
+                    out.write_char('=')?;
                 }
             }
             if name.starts_with('s') {
