@@ -12,6 +12,7 @@ mod load;
 mod packets;
 mod replay;
 mod syscalls;
+mod verify;
 mod vm;
 
 /// One row of the report.
@@ -51,6 +52,7 @@ type Bench = (&'static str, fn(&Built) -> Result<Report, String>);
 
 const BENCHES: &[Bench] = &[
     ("vm", vm::run),
+    ("verify", verify::run),
     ("engines", engines::run),
     ("load", load::run),
     ("packets", packets::run),

@@ -115,7 +115,7 @@ fn fill(out: &mut String, opcode: &Opcode, text: &str, insn: Insn, second: Insn,
 }
 
 /// A register, or a number of the kernel's texts.
-fn named(out: &mut String, name: &str, number: i64) -> std::fmt::Result {
+fn named(out: &mut String, name: &str, number: i64) -> core::fmt::Result {
     out.push_str(name);
     match u8::try_from(number) {
         Ok(digit @ 0..10) => {

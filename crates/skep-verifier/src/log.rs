@@ -80,14 +80,19 @@ impl Log {
         use fmt::Write as _;
         if self.wanted() {
             let _ = self.text.write_fmt(text);
-            if self.text.len() > BYTES_MAX {
-                let mut cut = self.text.len() - BYTES_MAX / 2;
-                while !self.text.is_char_boundary(cut) {
-                    cut += 1;
-                }
-                self.dropped += cut;
-                self.text.drain(..cut);
+            self.bound();
+        }
+    }
+
+    /// The oldest part goes where there is too much.
+    fn bound(&mut self) {
+        if self.text.len() > BYTES_MAX {
+            let mut cut = self.text.len() - BYTES_MAX / 2;
+            while !self.text.is_char_boundary(cut) {
+                cut += 1;
             }
+            self.dropped += cut;
+            self.text.drain(..cut);
         }
     }
 
@@ -151,12 +156,13 @@ impl Log {
 
     /// An instruction.
     pub fn insn(&mut self, at: usize, text: &str) {
+        use fmt::Write as _;
         let start = self.end();
-        self.push(format_args!("{at}"));
         if self.wanted() {
-            for part in [": ", text, "\n"] {
-                self.text.push_str(part);
-            }
+            let _ = write!(self.text, "{at}: ");
+            self.text.push_str(text);
+            self.bound();
+            self.text.push('\n');
         }
         self.last_insn = (self.end(), self.end() - start);
     }
@@ -170,9 +176,10 @@ impl Log {
             let width = column.next_multiple_of(COLUMN_STEP) - length - 1;
             if self.wanted() {
                 self.text.extend(std::iter::repeat_n(' ', width));
-                for part in [";", text, "\n"] {
-                    self.text.push_str(part);
-                }
+                self.text.push(';');
+                self.text.push_str(text);
+                self.bound();
+                self.text.push('\n');
             }
         } else {
             self.line(format_args!("{next}:{text}"));
