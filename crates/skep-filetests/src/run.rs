@@ -1,15 +1,18 @@
 //! The verb `run`: the file is an object in text; each case runs it on every target, which must all answer the same.
 //!
 //! Targets: `interp` (the embedded engine, proven where the program verifies), `proven` (refused where it does not),
-//! `sandboxed` (never verified) and `kernel` (Linux through bpf(2)).
+//! `sandboxed` (never verified), `jit-x64` and `jit-a64` (compiled, proven where the program verifies), the same with
+//! `-sandboxed`, and `kernel` (Linux through bpf(2)).
 //!
-//! Invariant: a file for `interp` runs on `sandboxed` too, so that checked and unchecked runs answer the same lines.
+//! Invariant: a file for `interp` runs on `sandboxed` and compiled too, so that checked and unchecked, interpreted and
+//! compiled runs answer the same lines.
 
 use std::sync::Arc;
 
 use skep::engine::embedded::Verify;
 use skep::engine::{Engine, RunInput};
 use skep::{Embedded, ErrorKind, Kernel, ObjectSpec};
+use skep_vm::jit::Arch;
 
 use crate::Report;
 use crate::directive::{Case, File, Outcome};
@@ -30,10 +33,20 @@ pub fn targets(report: &mut Report) -> Vec<Target> {
         make,
     };
     let mut targets = vec![
-        embedded("interp", || Ok(verifying(Verify::Prefer))),
-        embedded("proven", || Ok(verifying(Verify::Require))),
-        embedded("sandboxed", || Ok(verifying(Verify::Never))),
+        embedded("interp", || Ok(verifying(Verify::Prefer, false))),
+        embedded("proven", || Ok(verifying(Verify::Require, false))),
+        embedded("sandboxed", || Ok(verifying(Verify::Never, false))),
     ];
+    match COMPILED {
+        Some([plain, sandboxed]) => targets.extend([
+            embedded(plain, || Ok(verifying(Verify::Prefer, true))),
+            embedded(sandboxed, || Ok(verifying(Verify::Never, true))),
+        ]),
+        None => report.skipped.push(format!(
+            "compiled code: there is no compiler for {}",
+            std::env::consts::ARCH
+        )),
+    }
     match Kernel::new() {
         Ok(_) => targets.push(Target {
             name: "kernel",
@@ -45,15 +58,36 @@ pub fn targets(report: &mut Report) -> Vec<Target> {
     targets
 }
 
-fn verifying(verify: Verify) -> Arc<dyn Engine> {
-    Arc::new(Embedded::builder().verify(verify).build())
+fn verifying(verify: Verify, compile: bool) -> Arc<dyn Engine> {
+    let builder = Embedded::builder().verify(verify);
+    Arc::new(builder.compile(compile).build())
 }
+
+/// All targets by their names.
+const NAMES: [&str; 8] = [
+    "interp",
+    "proven",
+    "sandboxed",
+    "jit-x64",
+    "jit-x64-sandboxed",
+    "jit-a64",
+    "jit-a64-sandboxed",
+    "kernel",
+];
+
+/// The compiled targets of this machine.
+const COMPILED: Option<[&str; 2]> = match Arch::HOST {
+    Some(Arch::X64) => Some(["jit-x64", "jit-x64-sandboxed"]),
+    Some(Arch::A64) => Some(["jit-a64", "jit-a64-sandboxed"]),
+    None => None,
+};
 
 impl Target {
     /// Whether a file's targets ask for this one.
     fn is_asked(&self, names: &[String]) -> bool {
         let asked = |name: &str| names.iter().any(|asked| asked == name);
-        asked(self.name) || self.name == "sandboxed" && asked("interp")
+        let follows = self.name == "sandboxed" || self.name.starts_with("jit-");
+        asked(self.name) || follows && asked("interp")
     }
 }
 
@@ -67,7 +101,7 @@ pub fn cases(
 ) -> Option<String> {
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     for name in &file.targets {
-        if !["interp", "proven", "sandboxed", "kernel"].contains(&name.as_str()) {
+        if !NAMES.contains(&name.as_str()) {
             report
                 .failures
                 .push(format!("{shown}: no such target: {name}"));

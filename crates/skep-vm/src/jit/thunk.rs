@@ -283,6 +283,8 @@ pub unsafe extern "C" fn tail_call(run: *mut Run, index: u64, pc: u64) -> Answer
         return refuse(machine, next, 0, cause);
     }
     machine.run.program = next;
+    // One run is compiled as a whole, so that a function leaves behind in r1 to r5 what it would anywhere.
+    let _ = next.compile(&super::JitOptions::default());
     let limited = machine.run.limited;
     let args = [machine.ctx_addr, 0, 0, 0, 0];
     let result = match (next.code(limited), program.code(limited)) {

@@ -46,6 +46,7 @@ struct Inner {
     cpus: u32,
     limits: Limits,
     verify: Verify,
+    compile: bool,
     types: OnceLock<Arc<Btf>>,
     kernel: OnceLock<TargetKernel>,
     notes: Mutex<Vec<String>>,
@@ -53,11 +54,23 @@ struct Inner {
 }
 
 /// Choices of an embedded engine.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Builder {
     cpus: Option<u32>,
     limits: Limits,
     verify: Verify,
+    compile: bool,
+}
+
+impl Default for Builder {
+    fn default() -> Builder {
+        Builder {
+            cpus: None,
+            limits: Limits::default(),
+            verify: Verify::default(),
+            compile: true,
+        }
+    }
 }
 
 impl Builder {
@@ -79,6 +92,13 @@ impl Builder {
         self
     }
 
+    /// Whether programs are compiled to machine code; they are if not said. Where the host does not let them be, the
+    /// interpreter runs them, and a note says why.
+    pub fn compile(mut self, compile: bool) -> Builder {
+        self.compile = compile;
+        self
+    }
+
     pub fn build(self) -> Embedded {
         let cpus = self.cpus.unwrap_or_else(hook::process::cpus);
         Embedded {
@@ -86,6 +106,7 @@ impl Builder {
                 cpus,
                 limits: self.limits,
                 verify: self.verify,
+                compile: self.compile,
                 types: OnceLock::new(),
                 kernel: OnceLock::new(),
                 notes: Mutex::default(),
@@ -112,6 +133,11 @@ impl Embedded {
     /// What becomes of programs that cannot be proven safe.
     pub fn verify(&self) -> Verify {
         self.inner.verify
+    }
+
+    /// Whether programs are compiled to machine code.
+    pub fn compiles(&self) -> bool {
+        self.inner.compile
     }
 
     /// The engine as a kernel to verify for.

@@ -12,6 +12,7 @@ use skep_spec::context;
 use skep_spec::insn::Insn;
 use skep_spec::program::{AttachType, ProgramType};
 use skep_verifier::{Fault, Input};
+use skep_vm::JitOptions;
 use skep_vm::program::{FnRange, Image, LoadError, Program};
 
 use super::hook::{self, Hook};
@@ -187,6 +188,11 @@ pub(super) fn load(engine: &Embedded, load: &ProgramLoad<'_>) -> Result<Arc<dyn 
         }
     };
     let program = program.map_err(|error| explain(code, error))?;
+    if engine.compiles()
+        && let Err(why) = program.compile(&JitOptions::default())
+    {
+        engine.note(format!("program `{}`: {why}", code.name));
+    }
     Ok(Arc::new(EmbeddedProgram {
         program,
         context_bytes: verified.map_or(0, |verified| verified.context_bytes as usize),
