@@ -93,6 +93,8 @@ pub struct Profile {
     pub name: &'static str,
     /// Whose rules hold.
     pub version: Version,
+    /// `15` of 6.18.15, where the stable release was named; the latest that is known otherwise.
+    pub patch: Option<u16>,
     /// How the rules were found: by loading programs into that kernel, or by its documentation alone.
     pub measured: Option<&'static str>,
     /// If present, only this exists.
@@ -135,6 +137,7 @@ impl Profile {
         Profile {
             name,
             version: Version::new(major, minor),
+            patch: None,
             measured,
             only: None,
         }
@@ -145,19 +148,34 @@ impl Profile {
         Profile {
             name: "embedded",
             version: Version::new(6, 18),
+            patch: None,
             measured: None,
             only: Some(available),
         }
     }
 
-    /// The profile named `6.1`; a stable release such as `6.1.90` is its series' profile. `embedded` is made with
+    /// The profile named `6.1`; a stable release such as `6.1.90` is its series' profile,
+    /// with its patch level for the few rules that changed within a series. `embedded` is made with
     /// [`Profile::embedded`], since it needs the engine's lists.
     pub fn parse(name: &str) -> Option<Profile> {
-        let version = Version::parse(name.strip_prefix('v').unwrap_or(name))?;
-        Profile::ALL
+        let name = name.strip_prefix('v').unwrap_or(name);
+        let version = Version::parse(name)?;
+        let found = Profile::ALL
             .iter()
-            .find(|profile| profile.version == version)
-            .cloned()
+            .find(|profile| profile.version == version)?;
+        let patch = name.splitn(3, '.').nth(2).map(|rest| {
+            let end = rest.find(|c: char| !c.is_ascii_digit());
+            &rest[..end.unwrap_or(rest.len())]
+        });
+        Some(Profile {
+            patch: patch.and_then(|digits| digits.parse().ok()),
+            ..found.clone()
+        })
+    }
+
+    /// Whether it is a stable release of `major.minor` that was named, and is not later than that patch.
+    pub fn up_to_patch(&self, major: u16, minor: u16, patch: u16) -> bool {
+        self.version == Version::new(major, minor) && self.patch.is_some_and(|own| own <= patch)
     }
 
     /// Whether it is this release or a later one.

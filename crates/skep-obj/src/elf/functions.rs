@@ -78,8 +78,9 @@ pub(super) fn cut(file: &File<'_>) -> Result<Functions, ObjError> {
             out.origin.push((index, start));
             let linkage = match what.symbol {
                 Some(s) if s.is_local() => Linkage::Static,
-                Some(s) if s.is_weak() => Linkage::Weak,
+                // Loaders declare hidden functions static to the kernel, weak ones too.
                 Some(s) if s.is_hidden() && section.name == ".text" => Linkage::Static,
+                Some(s) if s.is_weak() => Linkage::Weak,
                 Some(_) => Linkage::Global,
                 None if start == 0 && bounds.len() == 2 => Linkage::Global,
                 None => Linkage::Static,

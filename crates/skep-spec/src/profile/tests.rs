@@ -21,7 +21,13 @@ fn profiles_are_named_by_their_release() {
         assert_eq!(Profile::parse(profile.name).as_ref(), Some(profile));
         assert_eq!(profile.version.to_string(), profile.name);
     }
-    assert_eq!(Profile::parse("6.1.90"), Some(Profile::V6_1));
+    let stable = Profile {
+        patch: Some(90),
+        ..Profile::V6_1
+    };
+    assert_eq!(Profile::parse("6.1.90"), Some(stable));
+    let known = |name: &str| Profile::parse(name).is_some_and(|p| p.up_to_patch(6, 18, 15));
+    assert!(known("6.18.15") && !known("6.18.44") && !known("6.18") && !known("6.12.1"));
     assert_eq!(Profile::parse("6.17"), None);
     assert_eq!(Profile::default(), Profile::V6_18);
 }

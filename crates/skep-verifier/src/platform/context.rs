@@ -94,10 +94,10 @@ pub fn ctx_access(
             let inside = off >= 0 && off.saturating_add(i64::from(size)) <= i64::from(layout.size);
             return inside.then_some(CtxValue::Scalar);
         }
-        // Registers may be changed since 7.0, but not by sessions.
+        // Registers may be changed since 7.0, but not by sessions; 6.18.15 allowed it too, 6.18.44 no more.
         P::Kprobe
             if write
-                && profile.at_least(7, 0)
+                && (profile.at_least(7, 0) || profile.up_to_patch(6, 18, 15))
                 && place.attach != Some(AttachType::TraceKprobeSession) =>
         {
             return layout
