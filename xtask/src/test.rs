@@ -6,6 +6,35 @@ use std::process::{Command, Stdio};
 
 use crate::{foreign, oracle, setup, tidy};
 
+/// The virtual machine with `alloc` only: no file of it may name the system's library, and what is left must work.
+const WITHOUT_SYSTEM: &[(&str, &[&str])] = &[
+    (
+        "the virtual machine without a system",
+        &[
+            "clippy",
+            "-p",
+            "skep-vm",
+            "--no-default-features",
+            "--quiet",
+            "--",
+            "-D",
+            "warnings",
+        ],
+    ),
+    (
+        "its tests",
+        &[
+            "test",
+            "-p",
+            "skep-vm",
+            "--no-default-features",
+            "--test",
+            "without_system",
+            "--quiet",
+        ],
+    ),
+];
+
 /// Runs all of it, or with `--arm64` that step alone; stops at the first step that fails.
 pub fn run(root: &Path, args: &[String]) -> Result<(), String> {
     if !args.iter().any(|arg| arg == "--no-setup") {
@@ -39,6 +68,9 @@ pub fn run(root: &Path, args: &[String]) -> Result<(), String> {
             "warnings",
         ],
     )?;
+    for (what, args) in WITHOUT_SYSTEM {
+        step(root, what, args)?;
+    }
     // The command itself, built once, so that tests which run it measure the same binary.
     step(root, "build", &["build", "--workspace", "--quiet"])?;
     let skipped = foreign::run(root)?;

@@ -3,10 +3,11 @@
 //! Invariants: the engine asks nobody else for these, so a run with a [`FixedEnv`] is repeatable; whatever an
 //! environment does not model answers with an errno, never with an invented value.
 
+use core::any::Any;
+use core::ops::Range;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use skep_spec::errno::Errno;
-use std::any::Any;
-use std::ops::Range;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+#[cfg(feature = "std")]
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The task on whose behalf a program runs.
@@ -43,9 +44,14 @@ pub enum Clock {
 /// What a program can ask of the world.
 pub trait Env {
     /// Nanoseconds of a clock.
+    #[cfg(feature = "std")]
     fn clock(&self, clock: Clock) -> u64 {
         host_clock(clock)
     }
+
+    /// Nanoseconds of a clock.
+    #[cfg(not(feature = "std"))]
+    fn clock(&self, clock: Clock) -> u64;
 
     fn ktime_ns(&self) -> u64 {
         self.clock(Clock::Monotonic)
@@ -136,12 +142,14 @@ pub trait Env {
     }
 }
 
+#[cfg(feature = "std")]
 /// The CPU that runs this thread now; 0 where the system does not say.
 pub fn host_cpu() -> u32 {
     // SAFETY: the call takes nothing and touches nothing of ours.
     u32::try_from(unsafe { libc::sched_getcpu() }).unwrap_or(0)
 }
 
+#[cfg(feature = "std")]
 fn host_clock(clock: Clock) -> u64 {
     let id = match clock {
         Clock::Monotonic => libc::CLOCK_MONOTONIC,
@@ -164,6 +172,7 @@ fn host_clock(clock: Clock) -> u64 {
         .wrapping_add(now.tv_nsec as u64)
 }
 
+#[cfg(feature = "std")]
 /// The host's clocks, a random sequence seeded by the time, no task.
 #[derive(Debug)]
 pub struct DefaultEnv {
@@ -171,6 +180,7 @@ pub struct DefaultEnv {
     cpu: u32,
 }
 
+#[cfg(feature = "std")]
 impl DefaultEnv {
     pub fn new() -> DefaultEnv {
         let seed = SystemTime::now()
@@ -191,12 +201,14 @@ impl DefaultEnv {
     }
 }
 
+#[cfg(feature = "std")]
 impl Default for DefaultEnv {
     fn default() -> DefaultEnv {
         DefaultEnv::new()
     }
 }
 
+#[cfg(feature = "std")]
 impl Env for DefaultEnv {
     fn cpu(&self) -> u32 {
         self.cpu

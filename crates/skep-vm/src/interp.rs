@@ -5,8 +5,8 @@
 //! window or the machine said yes, except for `Raw` operations, which the decoder proved to be inside of the frame or a
 //! verifier proved to be good.
 
-use std::ptr::{with_exposed_provenance as at, with_exposed_provenance_mut as at_mut};
-use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+use core::ptr::{with_exposed_provenance as at, with_exposed_provenance_mut as at_mut};
+use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 use crate::decode::{Code, Op};
 use crate::helper::{Call, HelperFn};
@@ -90,8 +90,8 @@ fn run<'p, const WATCHED: bool>(
         let i = unsafe { *op };
         // SAFETY: the decoder refuses register numbers above 10.
         unsafe {
-            std::hint::assert_unchecked(i.dst < 11);
-            std::hint::assert_unchecked(i.src < 11);
+            core::hint::assert_unchecked(i.dst < 11);
+            core::hint::assert_unchecked(i.src < 11);
         }
         macro_rules! next {
             () => {{

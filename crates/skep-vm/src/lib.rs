@@ -31,13 +31,28 @@
 //! hands out (programs, maps, inner maps) until it ends. Map memory is shared between threads without locks, as in the
 //! kernel: a program that races with another sees torn values, and only its own results suffer.
 //!
+//! # Without a system
+//!
+//! With `default-features = false` it needs `alloc` only: interpreter, maps and helpers are all there, programs are not
+//! compiled, clocks are the [`Env`]'s own, locks spin, and the memory of maps comes from the allocator when they are made.
+//!
+//! # Proven programs
+//!
 //! Programs that need no checks, because they are verified, run without them ([`Program::proven`]); the sandbox stays as
 //! the oracle.
+
+#![cfg_attr(not(feature = "std"), no_std)]
+
+extern crate alloc;
 
 mod decode;
 pub mod env;
 pub mod helper;
 mod interp;
+#[cfg(feature = "std")]
+pub mod jit;
+#[cfg(not(feature = "std"))]
+#[path = "jit_absent.rs"]
 pub mod jit;
 mod machine;
 pub mod map;
@@ -45,11 +60,14 @@ mod memory;
 pub mod packet;
 pub mod program;
 pub mod proof;
+mod sync;
 pub mod trap;
 pub mod typed;
 pub mod watch;
 
-pub use env::{Current, DefaultEnv, Env, FixedEnv};
+#[cfg(feature = "std")]
+pub use env::DefaultEnv;
+pub use env::{Current, Env, FixedEnv};
 pub use jit::{JitError, JitOptions};
 pub use map::Map;
 pub use memory::Ctx;

@@ -3,10 +3,14 @@
 //! Invariants: `memory.depth` is the frame that runs; programs reached by tail calls stay alive in `chain` until the
 //! run is over, so references to them may have the run's lifetime; the stack's bytes are zeroed before a frame shows them.
 
-use std::mem::MaybeUninit;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::mem::MaybeUninit;
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
 
 use skep_spec::context::{ContextKind, ContextLayout, Resolved};
 
@@ -254,7 +258,7 @@ impl<'p> Machine<'p> {
             Place::Converted { layout, slots } => (Some(*layout), slots.end - slots.start),
         };
         let same = match (program.layout, layout) {
-            (Some(own), Some(layout)) => std::ptr::eq(own, layout),
+            (Some(own), Some(layout)) => core::ptr::eq(own, layout),
             (Some(own), None) => own.kind == ContextKind::Flat,
             (None, layout) => layout.is_none(),
         };
@@ -266,7 +270,7 @@ impl<'p> Machine<'p> {
     pub(crate) fn show(&mut self, program: &Program, pc: usize, regs: &[u64; 11]) -> bool {
         let depth = self.memory.depth;
         let frame_tops: [u64; FRAMES_MAX] =
-            std::array::from_fn(|frame| self.memory.frame_top(frame));
+            core::array::from_fn(|frame| self.memory.frame_top(frame));
         let packet = match &self.memory.place {
             Place::Packet(packet) => {
                 let range = packet.bytes().as_ptr_range();
@@ -300,7 +304,7 @@ impl<'p> Machine<'p> {
         result: Result<u64, Trap>,
     ) -> Result<u64, Trap> {
         let mut names = Vec::new();
-        for record in std::mem::take(&mut self.memory.records) {
+        for record in core::mem::take(&mut self.memory.records) {
             names.push(record.map.def().name.clone());
             (record.discard)(&*record.map, record.range.start);
         }
@@ -345,8 +349,8 @@ impl<'p> Machine<'p> {
             // SAFETY: the frames of all depths that a run can reach (FRAMES without tail calls, else FRAMES_MAX) lie within the
             // stack of `run_in`, which outlives the machine.
             unsafe {
-                std::ptr::write_bytes(
-                    std::ptr::with_exposed_provenance_mut::<u8>(start as usize),
+                core::ptr::write_bytes(
+                    core::ptr::with_exposed_provenance_mut::<u8>(start as usize),
                     0,
                     bytes as usize,
                 )
@@ -429,7 +433,7 @@ impl<'p> Machine<'p> {
         if found.is_ok() || self.chain.is_empty() {
             return found;
         }
-        let maps: Vec<_> = std::iter::once(self.first)
+        let maps: Vec<_> = core::iter::once(self.first)
             .chain(self.chain.iter().map(|program| &**program))
             .map(|program| &*program.maps)
             .collect();
@@ -447,7 +451,7 @@ impl<'p> Machine<'p> {
             && width == 4
             && let Some((at, whole)) = program.context.word(addr.wrapping_sub(self.ctx_addr))
             && (at | 7) < slots
-            && program.layout.is_some_and(|own| std::ptr::eq(own, layout))
+            && program.layout.is_some_and(|own| core::ptr::eq(own, layout))
         {
             let width = if whole { 8 } else { 4 };
             // SAFETY: the slot that holds these bytes is one of the context's.
@@ -633,7 +637,7 @@ impl<'p> Machine<'p> {
             ),
             _ => return Err(refuse("not a converted context".into())),
         };
-        let known = if !write && program.layout.is_some_and(|own| std::ptr::eq(own, layout)) {
+        let known = if !write && program.layout.is_some_and(|own| core::ptr::eq(own, layout)) {
             program.context.read(offset, width)
         } else {
             None
@@ -680,10 +684,10 @@ unsafe fn read(addr: u64, width: u32) -> u64 {
     // SAFETY: the caller's promise; none of these needs an alignment.
     unsafe {
         match width {
-            1 => u64::from(std::ptr::with_exposed_provenance::<u8>(addr).read_unaligned()),
-            2 => u64::from(std::ptr::with_exposed_provenance::<u16>(addr).read_unaligned()),
-            4 => u64::from(std::ptr::with_exposed_provenance::<u32>(addr).read_unaligned()),
-            _ => std::ptr::with_exposed_provenance::<u64>(addr).read_unaligned(),
+            1 => u64::from(core::ptr::with_exposed_provenance::<u8>(addr).read_unaligned()),
+            2 => u64::from(core::ptr::with_exposed_provenance::<u16>(addr).read_unaligned()),
+            4 => u64::from(core::ptr::with_exposed_provenance::<u32>(addr).read_unaligned()),
+            _ => core::ptr::with_exposed_provenance::<u64>(addr).read_unaligned(),
         }
     }
 }
@@ -696,10 +700,10 @@ unsafe fn write(addr: u64, width: u32, value: u64) {
     // SAFETY: the caller's promise; none of these needs an alignment.
     unsafe {
         match width {
-            1 => std::ptr::with_exposed_provenance_mut::<u8>(addr).write_unaligned(value as u8),
-            2 => std::ptr::with_exposed_provenance_mut::<u16>(addr).write_unaligned(value as u16),
-            4 => std::ptr::with_exposed_provenance_mut::<u32>(addr).write_unaligned(value as u32),
-            _ => std::ptr::with_exposed_provenance_mut::<u64>(addr).write_unaligned(value),
+            1 => core::ptr::with_exposed_provenance_mut::<u8>(addr).write_unaligned(value as u8),
+            2 => core::ptr::with_exposed_provenance_mut::<u16>(addr).write_unaligned(value as u16),
+            4 => core::ptr::with_exposed_provenance_mut::<u32>(addr).write_unaligned(value as u32),
+            _ => core::ptr::with_exposed_provenance_mut::<u64>(addr).write_unaligned(value),
         }
     }
 }

@@ -7,8 +7,13 @@
 //! for those that a helper may move, until [`Memory::forget`]; a remembered [`Window`] is such an answer; a converted
 //! context is never part of a window, because its bytes are not where programs see them.
 
-use std::ops::Range;
-use std::sync::Arc;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ops::Range;
 
 use skep_spec::context::{Access, ContextLayout, Field, FieldValue};
 
@@ -120,7 +125,7 @@ fn typed_range(
     }
     // SAFETY: the field is one of the context's and holds an address, which is 8 bytes.
     let address = |field: &Field| unsafe {
-        std::ptr::with_exposed_provenance::<u64>((start + u64::from(field.offset)) as usize)
+        core::ptr::with_exposed_provenance::<u64>((start + u64::from(field.offset)) as usize)
             .read_unaligned()
     };
     let mut data = 0;

@@ -7,10 +7,11 @@
 //! - after every move of an edge the slots of `data`, `data_end`, `data_meta` and `len` say the new truth;
 //! - bytes that a program has not seen are zero: room uncovered by a helper never shows an earlier packet.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
-use std::ptr::NonNull;
+use alloc::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use alloc::vec::Vec;
+use core::ptr::NonNull;
 
-use std::sync::Arc;
+use alloc::sync::Arc;
 
 use skep_spec::context::{ContextLayout, FieldValue};
 
@@ -60,13 +61,13 @@ impl RawBytes {
         assert!(start <= end && end <= self.len());
         // SAFETY: in bounds (asserted) of an initialised allocation that lives as long as self. A program writes through
         // its raw pointers only while it runs, and nothing holds this borrow then.
-        unsafe { std::slice::from_raw_parts(self.base.as_ptr().add(start), end - start) }
+        unsafe { core::slice::from_raw_parts(self.base.as_ptr().add(start), end - start) }
     }
 
     fn bytes_mut(&mut self, start: usize, end: usize) -> &mut [u8] {
         assert!(start <= end && end <= self.len());
         // SAFETY: as in `bytes`; the borrow of self is exclusive.
-        unsafe { std::slice::from_raw_parts_mut(self.base.as_ptr().add(start), end - start) }
+        unsafe { core::slice::from_raw_parts_mut(self.base.as_ptr().add(start), end - start) }
     }
 }
 
@@ -108,8 +109,8 @@ pub enum FrameError {
     },
 }
 
-impl std::fmt::Display for FrameError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl core::fmt::Display for FrameError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             FrameError::TooLong { len, max } => {
                 write!(f, "a packet of {len} bytes does not fit a frame of {max}")
@@ -124,7 +125,7 @@ impl std::fmt::Display for FrameError {
     }
 }
 
-impl std::error::Error for FrameError {}
+impl core::error::Error for FrameError {}
 
 /// The bytes of one packet and the room around them.
 pub struct Frame {

@@ -3,10 +3,14 @@
 //! Invariants: a [`Program`] holds only operations that the decoder has validated (registers in range, jumps to
 //! instructions of the program, no way to run off its end), and keeps its maps alive.
 
-use std::fmt;
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use crate::sync::OnceLock;
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::sync::atomic::AtomicBool;
+use core::time::Duration;
 
 use skep_spec::context::ContextLayout;
 use skep_spec::insn::Insn;
@@ -117,7 +121,7 @@ impl fmt::Display for LoadError {
     }
 }
 
-impl std::error::Error for LoadError {}
+impl core::error::Error for LoadError {}
 
 /// What a run may use up.
 #[derive(Clone, Debug, Default)]
@@ -247,7 +251,7 @@ impl Program {
                 if needed <= 8 * packet.slot_count() as u64
                     && self
                         .layout
-                        .is_some_and(|own| std::ptr::eq(own, packet.layout())) =>
+                        .is_some_and(|own| core::ptr::eq(own, packet.layout())) =>
             {
                 Some((packet.slots_addr(), 0))
             }
@@ -255,7 +259,7 @@ impl Program {
                 if needed <= u64::from(context.layout.size)
                     && self
                         .layout
-                        .is_some_and(|own| std::ptr::eq(own, context.layout)) =>
+                        .is_some_and(|own| core::ptr::eq(own, context.layout)) =>
             {
                 Some((context.start, 0))
             }

@@ -4,6 +4,8 @@
 //! plain data, and it is [`crate::Program::proven`] whose caller vouches for them.
 
 /// The facts of a program.
+use alloc::vec::Vec;
+
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Proof {
     /// One per instruction slot; of missing ones nothing is known but that they may be reached.

@@ -3,9 +3,10 @@
 //! Invariants: a trap names the instruction by its index in the program as it was given (not as it was decoded),
 //! and says in words what was wrong and what was near, so that it can be printed as it is.
 
-use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::fmt;
+use core::time::Duration;
 
 /// A source line of a program, from BTF line information.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,4 +129,4 @@ impl fmt::Display for Trap {
     }
 }
 
-impl std::error::Error for Trap {}
+impl core::error::Error for Trap {}

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a watch sees every instruction of the program and of its callbacks, in the order in which they run.
 
-use std::ops::Range;
+use core::ops::Range;
 
 use crate::program::Program;
 

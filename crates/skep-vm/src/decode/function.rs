@@ -6,6 +6,9 @@
 use super::{Code, LoadError, Op, malformed};
 use crate::memory::FRAME_BYTES;
 use crate::program::Image;
+use alloc::format;
+use alloc::vec;
+use alloc::vec::Vec;
 
 /// A function of a decoded program.
 #[derive(Clone, Copy, Debug)]

@@ -5,8 +5,14 @@
 //! operation does not fall through; a `Raw` load or store stays within the frame of the function it is in, or is
 //! proven; helper indices are valid. Operation `i` is instruction slot `i`, so an operation's index is the `pc` of traps.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, OnceLock};
+use crate::sync::OnceLock;
+use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use skep_spec::context::{Access, ContextKind, ContextLayout, Resolved};
 use skep_spec::insn::{Insn, alu, atomic, class, jmp, mode, pseudo, size, source};
@@ -149,9 +155,9 @@ const GET_CURRENT_TASK_BTF: u32 = 158;
 struct Decoder<'i> {
     image: &'i Image,
     helpers: Vec<(u32, helper::HelperFn)>,
-    poisons: HashSet<usize>,
-    symbols: HashMap<usize, u64>,
-    kfuncs: HashMap<usize, &'i str>,
+    poisons: BTreeSet<usize>,
+    symbols: BTreeMap<usize, u64>,
+    kfuncs: BTreeMap<usize, &'i str>,
 }
 
 fn malformed(pc: usize, why: impl Into<String>) -> LoadError {

@@ -3,7 +3,7 @@
 //! Invariants: every device of the table forwards; a destination without a route is "not forwarded", as in a kernel
 //! without routes; nothing is answered that the table does not hold.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use skep_spec::context::skb::slot;
 use skep_spec::errno::Errno;

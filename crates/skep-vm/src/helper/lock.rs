@@ -5,8 +5,8 @@
 use super::{Call, HelperFn};
 use crate::map::Map;
 use crate::trap::{Trap, TrapCause};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 pub const HELPERS: &[(u32, HelperFn)] = &[(93, spin_lock), (94, spin_unlock)];
 
@@ -37,7 +37,7 @@ fn owner(call: &mut Call<'_, '_>, addr: u64, helper: &'static str) -> Result<Arc
 /// `addr` must be a multiple of 4 and lie in a value of a map that lives as long as the answer is used.
 unsafe fn word<'a>(addr: u64) -> &'a AtomicU32 {
     // SAFETY: the caller vouches for the address; maps' values may be accessed by several threads at once.
-    unsafe { AtomicU32::from_ptr(std::ptr::with_exposed_provenance_mut(addr as usize)) }
+    unsafe { AtomicU32::from_ptr(core::ptr::with_exposed_provenance_mut(addr as usize)) }
 }
 
 fn let_go(_map: &dyn Map, addr: u64) {
@@ -68,9 +68,9 @@ fn spin_lock(call: &mut Call<'_, '_>, [addr, ..]: [u64; 5]) -> Result<u64, Trap>
             if call.machine.interrupted() {
                 return Err(call.trap(TrapCause::Interrupted));
             }
-            std::thread::yield_now();
+            crate::sync::wait_a_little();
         }
-        std::hint::spin_loop();
+        core::hint::spin_loop();
     }
     // SAFETY: a record of no bytes gives the program nothing; it stands for the lock until it is taken back.
     unsafe { call.add_record(map, addr, 0, let_go) };

@@ -2,6 +2,7 @@
 
 use super::{Call, HelperFn, failure};
 use crate::trap::Trap;
+use alloc::vec::Vec;
 use skep_spec::errno::Errno;
 
 pub const HELPERS: &[(u32, HelperFn)] = &[(181, bpf_loop), (164, for_each_map_elem)];

@@ -6,6 +6,7 @@
 use super::{Call, HelperFn, failure, status};
 use crate::map::Map;
 use crate::trap::Trap;
+use alloc::format;
 use skep_spec::errno::Errno;
 use skep_spec::map::{MapType, flags};
 

@@ -3,7 +3,9 @@
 //! Invariants: a helper's errors are the kernel's negative errno in r0; only an argument that the verifier would have
 //! refused is a [`Trap`]; a helper touches program memory only through [`Call::read`] and [`Call::write`].
 
-use std::sync::Arc;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use skep_spec::errno::Errno;
 use skep_spec::program::ProgramType;
@@ -194,7 +196,7 @@ impl<'p> Call<'_, 'p> {
         let at = self.access(addr, len, false)?;
         // SAFETY: `access` found `len` readable bytes there that stay as long as no helper moves them, which takes `&mut self`.
         Ok(unsafe {
-            std::slice::from_raw_parts(std::ptr::with_exposed_provenance(at), len as usize)
+            core::slice::from_raw_parts(core::ptr::with_exposed_provenance(at), len as usize)
         })
     }
 
@@ -205,8 +207,8 @@ impl<'p> Call<'_, 'p> {
             // SAFETY: `find` said that `len` bytes may be read there; they stay as long as no helper moves them, which takes
             // `&mut self`.
             Ok(Found::Bytes(_)) => Some(unsafe {
-                std::slice::from_raw_parts(
-                    std::ptr::with_exposed_provenance(addr as usize),
+                core::slice::from_raw_parts(
+                    core::ptr::with_exposed_provenance(addr as usize),
                     len as usize,
                 )
             }),
@@ -222,7 +224,10 @@ impl<'p> Call<'_, 'p> {
         let at = self.access(addr, len, true)?;
         // SAFETY: `access` found `len` writable bytes there; the borrow of self keeps any other view away.
         Ok(unsafe {
-            std::slice::from_raw_parts_mut(std::ptr::with_exposed_provenance_mut(at), len as usize)
+            core::slice::from_raw_parts_mut(
+                core::ptr::with_exposed_provenance_mut(at),
+                len as usize,
+            )
         })
     }
 
@@ -377,7 +382,7 @@ impl<'p> Call<'_, 'p> {
         let may_goto = machine.may_goto;
         machine.saved[depth].write(Saved {
             program: self.program,
-            back: std::ptr::null(),
+            back: core::ptr::null(),
             regs: [0; 4],
             may_goto,
         });

@@ -4,10 +4,15 @@
 //! it is found by the calling instruction, which names its place; a panic in it does not unwind through the run but
 //! ends it.
 
-use std::any::Any;
-use std::fmt;
+use alloc::boxed::Box;
+use alloc::format;
+#[cfg(feature = "std")]
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::any::Any;
+use core::fmt;
+#[cfg(feature = "std")]
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 
 use skep_spec::helper::{ArgKind, ArgType, Helper};
 
@@ -125,7 +130,13 @@ fn own_helper(call: &mut Call<'_, '_>, values: [u64; 5]) -> Result<u64, Trap> {
         prototype: &own.prototype,
         values,
     };
-    match catch_unwind(AssertUnwindSafe(|| (own.run)(&mut arguments))) {
+    run(&*own.run, &mut arguments)
+}
+
+/// Runs the closure; a panic is an error of the run. It must not unwind through compiled code.
+#[cfg(feature = "std")]
+fn run(closure: &OwnHelperFn, arguments: &mut Arguments<'_, '_, '_>) -> Result<u64, Trap> {
+    match catch_unwind(AssertUnwindSafe(|| closure(arguments))) {
         Ok(result) => result,
         Err(panic) => {
             let what = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
@@ -136,4 +147,10 @@ fn own_helper(call: &mut Call<'_, '_>, values: [u64; 5]) -> Result<u64, Trap> {
             Err(arguments.refuse(format!("panicked: {what}")))
         }
     }
+}
+
+/// Runs the closure. Where there is no system there is no unwinding either, and no compiled code.
+#[cfg(not(feature = "std"))]
+fn run(closure: &OwnHelperFn, arguments: &mut Arguments<'_, '_, '_>) -> Result<u64, Trap> {
+    closure(arguments)
 }

@@ -86,7 +86,7 @@ fn copy_out(
     let to = call.write(to, len)?;
     // SAFETY: `from` are `len` bytes of the frame, which nothing has moved since; `to` are as many that may be written. The
     // two may overlap, since a program may name packet bytes as the buffer.
-    unsafe { std::ptr::copy(from, to.as_mut_ptr(), to.len()) };
+    unsafe { core::ptr::copy(from, to.as_mut_ptr(), to.len()) };
     Ok(true)
 }
 
@@ -103,7 +103,7 @@ fn copy_in(
     let (from, n) = (from.as_ptr(), from.len());
     if let Some(to) = call.packet_of(ctx, helper)?.bytes_mut().get_mut(at..at + n) {
         // SAFETY: as in `copy_out`, the other way around.
-        unsafe { std::ptr::copy(from, to.as_mut_ptr(), n) };
+        unsafe { core::ptr::copy(from, to.as_mut_ptr(), n) };
     }
     Ok(())
 }

@@ -5,9 +5,13 @@
 
 use super::{Call, HelperFn, failure};
 use crate::trap::Trap;
+use alloc::format;
+use alloc::string::String;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::fmt::Write;
 use skep_spec::errno::Errno;
 use skep_spec::limits::{MAX_BPRINTF_ARGS, MAX_TRACE_PRINTK_ARGS};
-use std::fmt::Write;
 
 pub const HELPERS: &[(u32, HelperFn)] = &[(6, trace_printk), (177, trace_vprintk)];
 
@@ -72,13 +76,13 @@ impl Style {
         if self.left {
             out.extend_from_slice(sign.as_bytes());
             out.extend_from_slice(digits.as_bytes());
-            out.extend(std::iter::repeat_n(b' ', fill));
+            out.extend(core::iter::repeat_n(b' ', fill));
         } else if self.zero {
             out.extend_from_slice(sign.as_bytes());
-            out.extend(std::iter::repeat_n(b'0', fill));
+            out.extend(core::iter::repeat_n(b'0', fill));
             out.extend_from_slice(digits.as_bytes());
         } else {
-            out.extend(std::iter::repeat_n(b' ', fill));
+            out.extend(core::iter::repeat_n(b' ', fill));
             out.extend_from_slice(sign.as_bytes());
             out.extend_from_slice(digits.as_bytes());
         }
@@ -244,11 +248,11 @@ fn string(call: &Call<'_, '_>, out: &mut Vec<u8>, style: Style, addr: u64, user:
     }
     let fill = style.width.saturating_sub(text.len());
     if !style.left {
-        out.extend(std::iter::repeat_n(b' ', fill));
+        out.extend(core::iter::repeat_n(b' ', fill));
     }
     out.extend_from_slice(&text);
     if style.left {
-        out.extend(std::iter::repeat_n(b' ', fill));
+        out.extend(core::iter::repeat_n(b' ', fill));
     }
 }
 

@@ -5,6 +5,7 @@
 
 use super::{Call, HelperFn, failure, status};
 use crate::trap::Trap;
+use alloc::vec::Vec;
 use skep_spec::errno::Errno;
 
 pub const HELPERS: &[(u32, HelperFn)] = &[

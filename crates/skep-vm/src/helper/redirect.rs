@@ -3,6 +3,7 @@
 //! Invariants: a helper only notes the wish in the packet; the host carries it out when the verdict is "redirect", and
 //! says what had nowhere to go.
 
+use alloc::vec::Vec;
 use skep_spec::context::skb::slot;
 use skep_spec::errno::Errno;
 use skep_spec::map::MapType;
@@ -174,7 +175,7 @@ fn redirect_map(call: &mut Call<'_, '_>, [map, key, flags, ..]: [u64; 5]) -> Res
             {
                 entries.push(found);
             }
-            at = Some(std::mem::take(&mut next));
+            at = Some(core::mem::take(&mut next));
         }
         packet.redirect = Some(Redirect {
             target: RedirectTarget::Broadcast(entries),

@@ -6,6 +6,8 @@
 use super::{Call, HelperFn, failure};
 use crate::map::stack_trace::{DEPTH_MAX, SKIP_MASK, USER_BUILD_ID, USER_STACK};
 use crate::trap::Trap;
+use alloc::vec;
+use alloc::vec::Vec;
 use skep_spec::errno::Errno;
 
 pub const HELPERS: &[(u32, HelperFn)] = &[(27, stack_id), (67, stack), (141, task_stack)];

@@ -4,9 +4,10 @@
 
 use super::kind::{ACCESS, Kind, array_update_flags, flags_fit, index_of, next_index, require};
 use super::region::{Region, round8};
+use alloc::vec::Vec;
+use core::ptr::NonNull;
 use skep_spec::errno::Errno;
 use skep_spec::map::{MapDef, flags};
-use std::ptr::NonNull;
 
 /// An array of values.
 pub(crate) struct Array {

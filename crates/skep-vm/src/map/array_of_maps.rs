@@ -5,10 +5,12 @@
 use super::Map;
 use super::kind::{Kind, index_of, next_index, no_descriptor, require};
 use super::prog_array::check_descriptors;
+use crate::sync::RwLock;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use skep_spec::errno::Errno;
 use skep_spec::map::{MapDef, MapType, flags};
-use std::collections::BTreeMap;
-use std::sync::{Arc, RwLock};
 
 /// Inner maps by key, each with the number that stands for it on the user's side.
 #[derive(Default)]
@@ -67,7 +69,7 @@ impl Inner {
     }
 
     pub(super) fn next_key(&self, key: Option<&[u8]>, out: &mut Vec<u8>) -> Result<(), Errno> {
-        use std::ops::Bound::{Excluded, Unbounded};
+        use core::ops::Bound::{Excluded, Unbounded};
         let maps = self
             .maps
             .read()

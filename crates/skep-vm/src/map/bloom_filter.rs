@@ -4,9 +4,10 @@
 
 use super::kind::{ACCESS, Kind, flags_fit, require};
 use super::region::Region;
+use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
 use skep_spec::errno::Errno;
 use skep_spec::map::{MapDef, flags};
-use std::sync::atomic::Ordering;
 
 /// Hash functions if `map_extra` names none.
 const HASHES_DEFAULT: u32 = 5;

@@ -4,10 +4,11 @@
 
 use super::kind::{Kind, index_of, next_index, no_descriptor};
 use super::prog_array::check_descriptors;
+use crate::sync::RwLock;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use skep_spec::errno::Errno;
 use skep_spec::map::MapDef;
-use std::collections::BTreeMap;
-use std::sync::RwLock;
 
 /// Cgroups. The user's side sets them with [`CgroupArray::set`]; there are no descriptors to write.
 pub struct CgroupArray {

@@ -6,9 +6,10 @@
 use super::kind::{Kind, index_of, require};
 use super::slots::{Slots, first_word, with_program};
 use super::table::NOEXIST;
+use alloc::vec::Vec;
+use core::ptr::NonNull;
 use skep_spec::errno::Errno;
 use skep_spec::map::{MapDef, flags};
-use std::ptr::NonNull;
 
 /// The longest queue.
 const QUEUE_MAX: u32 = 16384;

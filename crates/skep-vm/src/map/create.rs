@@ -9,10 +9,9 @@ use super::{
     hash_of_maps, lpm_trie, lru_hash, lru_percpu_hash, percpu_array, percpu_hash, perf_event_array,
     prog_array, queue, ringbuf, sockets, stack, stack_trace, storage, user_ringbuf,
 };
+use alloc::sync::Arc;
 use skep_spec::errno::Errno;
 use skep_spec::map::{MapDef, MapType, flags};
-use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
 
 /// What a definition does not say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,9 +57,7 @@ pub fn is_supported(kind: MapType) -> bool {
 /// Makes a map, with the kernel's checks and errors.
 pub fn create(def: &MapDef, options: &CreateOptions) -> Result<Arc<dyn Map>, Errno> {
     let cpus = options.cpus.max(1);
-    let seed = options
-        .seed
-        .unwrap_or_else(|| RandomState::new().hash_one(&def.name));
+    let seed = options.seed.unwrap_or_else(|| random_seed(def));
     let inner = options.inner.as_ref();
     // The user may open a map for reading or for writing, not for nothing.
     if def.flags & (flags::RDONLY | flags::WRONLY) == flags::RDONLY | flags::WRONLY {
@@ -115,6 +112,25 @@ pub fn create(def: &MapDef, options: &CreateOptions) -> Result<Arc<dyn Map>, Err
         | MapType::InsnArray
         | MapType::Rhash => Err(Errno::EOPNOTSUPP),
     }
+}
+
+/// A seed that others cannot guess.
+#[cfg(feature = "std")]
+fn random_seed(def: &MapDef) -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(&def.name)
+}
+
+/// A seed out of the name and of where the definition lies. Where there is no system there is nothing better: whoever
+/// fears chosen keys gives a seed.
+#[cfg(not(feature = "std"))]
+fn random_seed(def: &MapDef) -> u64 {
+    let at: *const MapDef = def;
+    let bytes = def.name.bytes().chain((at as usize as u64).to_le_bytes());
+    // FNV-1a.
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+    })
 }
 
 fn guard<K: Kind>(kind: K, spin_lock: Option<u32>) -> Result<Arc<dyn Map>, Errno> {

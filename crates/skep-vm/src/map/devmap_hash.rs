@@ -6,9 +6,10 @@ use super::hash::entries;
 use super::kind::{Kind, flags_fit, index_of, require};
 use super::slots::{first_word, with_program};
 use super::table::{EXIST, NOEXIST, Shape, Table};
+use alloc::vec::Vec;
+use core::ptr::NonNull;
 use skep_spec::errno::Errno;
 use skep_spec::map::{MapDef, flags};
-use std::ptr::NonNull;
 
 /// Interfaces by any number.
 pub struct DevmapHash {

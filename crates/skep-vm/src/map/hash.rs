@@ -5,9 +5,10 @@
 
 use super::kind::{ACCESS, KMALLOC_MAX, Kind, flags_fit, require};
 use super::table::{EXIST, Shape, Table};
+use alloc::vec::Vec;
+use core::ptr::NonNull;
 use skep_spec::errno::Errno;
 use skep_spec::map::{MapDef, flags, update};
-use std::ptr::NonNull;
 
 /// What the kernel's element takes beside key and value.
 const ELEMENT_HEADER: u64 = 48;

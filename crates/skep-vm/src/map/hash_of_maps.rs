@@ -7,9 +7,10 @@ use super::array_of_maps::{Inner, check_template, same_shape};
 use super::hash;
 use super::kind::{Kind, require};
 use super::table::{EXIST, NOEXIST};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use skep_spec::errno::Errno;
 use skep_spec::map::MapDef;
-use std::sync::Arc;
 
 /// A hash of maps. The user's side sets them with [`HashOfMaps::set`]; there are no descriptors to write.
 pub struct HashOfMaps {

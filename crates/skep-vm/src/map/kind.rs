@@ -6,12 +6,13 @@
 use super::Map;
 use super::table::{EXIST, NOEXIST};
 use crate::program::Program;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::any::Any;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicBool, Ordering};
 use skep_spec::errno::Errno;
 use skep_spec::map::{MapDef, MapType, flags, update};
-use std::any::Any;
-use std::ptr::NonNull;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// All flags that say who may read or write.
 pub(crate) const ACCESS: u32 =
@@ -114,7 +115,7 @@ pub(crate) unsafe trait Kind: Any + Send + Sync {
                 return Ok(());
             }
             left -= 1;
-            std::mem::swap(&mut key, &mut next);
+            core::mem::swap(&mut key, &mut next);
             known = true;
             value.clear();
             match self.read_user(&key, &mut value) {

@@ -6,10 +6,12 @@
 use super::kind::{ACCESS, KMALLOC_MAX, Kind, flags_fit, require};
 use super::region::{Region, round8};
 use super::table::{EXIST, NOEXIST};
+use crate::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::ptr::NonNull;
 use skep_spec::errno::Errno;
 use skep_spec::map::{MapDef, flags};
-use std::ptr::NonNull;
-use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Bytes of the prefix length at the start of a key.
 const LENGTH: u32 = 4;

@@ -3,16 +3,18 @@
 //! Invariants: a value's memory stays valid as long as its map lives, whatever is deleted; what a map says of
 //! itself in [`Map::value_at`] is true, because the interpreter reads and writes there without further checks.
 
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::any::Any;
+use core::ptr::NonNull;
 use skep_spec::errno::Errno;
 use skep_spec::map::MapDef;
-use std::any::Any;
-use std::ptr::NonNull;
-use std::sync::Arc;
 
 use crate::program::Program;
 
 mod array;
 pub mod array_of_maps;
+mod bell;
 mod bloom_filter;
 pub mod cgroup_array;
 pub mod cpumap;

@@ -6,9 +6,10 @@ use super::array;
 use super::kind::{Kind, PERCPU_VALUE_MAX, array_update_flags, index_of, next_index, require};
 use super::region::{Region, round8};
 use super::table::EXIST;
+use alloc::vec::Vec;
+use core::ptr::NonNull;
 use skep_spec::errno::Errno;
 use skep_spec::map::{MapDef, flags};
-use std::ptr::NonNull;
 
 /// An array with a value for each CPU.
 pub(crate) struct PercpuArray {

@@ -7,9 +7,10 @@ use super::hash::{check, entries, for_each, shape};
 use super::kind::{Kind, require};
 use super::region::round8;
 use super::table::{EXIST, Place, Table};
+use alloc::vec::Vec;
+use core::ptr::NonNull;
 use skep_spec::errno::Errno;
 use skep_spec::map::MapDef;
-use std::ptr::NonNull;
 
 /// A hash table with a value for each CPU.
 pub(crate) struct PercpuHash {

@@ -3,14 +3,16 @@
 //! Invariants: a record that finds no room is counted, never dropped in silence; a reader takes a buffer's whole
 //! content at once, so that writers wait for no reader's work.
 
+use super::bell::Bell;
 use super::kind::{Kind, index_of, next_index, no_descriptor, require};
 use super::prog_array::check_descriptors;
-use super::ringbuf::Bell;
+use crate::sync::{Mutex, MutexGuard};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use core::time::Duration;
 use skep_spec::errno::Errno;
 use skep_spec::map::{MapDef, flags};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard};
-use std::time::Duration;
 
 /// The part of a helper's flags that names the index.
 pub const INDEX_MASK: u64 = 0xffff_ffff;
@@ -149,7 +151,7 @@ impl PerfEventArray {
         self.has_records.store(false, Ordering::SeqCst);
         let mut shown = 0;
         for (cpu, buffer) in self.buffers.iter().enumerate() {
-            let taken = std::mem::take(&mut *lock(&buffer.records));
+            let taken = core::mem::take(&mut *lock(&buffer.records));
             let mut rest = taken.as_slice();
             while let Some((len, after)) = rest.split_first_chunk::<4>() {
                 let Some((record, after)) =

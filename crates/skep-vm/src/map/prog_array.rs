@@ -5,9 +5,11 @@
 use super::array;
 use super::kind::{Kind, flags_fit, index_of, next_index, no_descriptor, require};
 use crate::program::Program;
+use crate::sync::RwLock;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use skep_spec::errno::Errno;
 use skep_spec::map::{MapDef, flags};
-use std::sync::{Arc, RwLock};
 
 /// An array of programs. The user's side sets them with [`ProgArray::set`]; there are no descriptors to write.
 pub struct ProgArray {

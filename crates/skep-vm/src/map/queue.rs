@@ -5,10 +5,11 @@
 
 use super::kind::{ACCESS, KMALLOC_MAX, Kind, flags_fit, require};
 use super::table::{EXIST, NOEXIST};
+use crate::sync::{Mutex, MutexGuard};
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use skep_spec::errno::Errno;
 use skep_spec::map::{MapDef, flags};
-use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard};
 
 /// Which value leaves next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,12 +1,13 @@
-//! Memory that programs and users read and write at the same time: page-backed, zeroed, at a fixed address.
+//! Memory that programs and users read and write at the same time: aligned to pages, zeroed, at a fixed address.
 //!
 //! Invariants: a region neither moves nor shrinks while it lives; pages cost nothing until they are touched, so a
 //! map may be as large as its `max_entries` says; copies in and out go word by word with relaxed atomic
 //! accesses, so a reader beside a writer sees old or new words, never undefined behaviour.
 
+use alloc::vec::Vec;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use skep_spec::errno::Errno;
-use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 /// The most one region may take: a creation that wants more fails with `ENOMEM`, as the kernel's would.
 const REGION_BYTES_MAX: usize = 1 << 40;
@@ -36,23 +37,7 @@ impl Region {
                 len: 0,
             });
         }
-        // SAFETY: an anonymous private mapping at an address the kernel chooses touches no existing memory.
-        let at = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                len,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
-                -1,
-                0,
-            )
-        };
-        if at == libc::MAP_FAILED {
-            return Err(Errno::ENOMEM);
-        }
-        NonNull::new(at.cast())
-            .map(|base| Region { base, len })
-            .ok_or(Errno::ENOMEM)
+        map_pages(len).map(|base| Region { base, len })
     }
 
     /// `count` elements of `stride` bytes.
@@ -137,10 +122,65 @@ impl Region {
 impl Drop for Region {
     fn drop(&mut self) {
         if self.len != 0 {
-            // SAFETY: exactly the mapping that `zeroed` made; nothing refers to it any more.
-            unsafe { libc::munmap(self.base.as_ptr().cast(), self.len) };
+            // SAFETY: exactly what `map_pages` gave for that length; nothing refers to it any more.
+            unsafe { unmap_pages(self.base, self.len) };
         }
     }
+}
+
+/// Zeroed pages.
+#[cfg(feature = "std")]
+fn map_pages(len: usize) -> Result<NonNull<u8>, Errno> {
+    // SAFETY: an anonymous private mapping at an address the kernel chooses touches no existing memory.
+    let at = unsafe {
+        libc::mmap(
+            core::ptr::null_mut(),
+            len,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+            -1,
+            0,
+        )
+    };
+    if at == libc::MAP_FAILED {
+        return Err(Errno::ENOMEM);
+    }
+    NonNull::new(at.cast()).ok_or(Errno::ENOMEM)
+}
+
+/// # Safety
+///
+/// The pages must come from [`map_pages`] with that length, and nothing may refer to them any more.
+#[cfg(feature = "std")]
+unsafe fn unmap_pages(base: NonNull<u8>, len: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { libc::munmap(base.as_ptr().cast(), len) };
+}
+
+/// Where there is no system the allocator gives the memory, all of it at once.
+#[cfg(not(feature = "std"))]
+fn map_pages(len: usize) -> Result<NonNull<u8>, Errno> {
+    let layout = layout(len).ok_or(Errno::ENOMEM)?;
+    // SAFETY: the length is not 0.
+    let base = unsafe { alloc::alloc::alloc_zeroed(layout) };
+    NonNull::new(base).ok_or(Errno::ENOMEM)
+}
+
+/// # Safety
+///
+/// The memory must come from [`map_pages`] with that length, and nothing may refer to it any more.
+#[cfg(not(feature = "std"))]
+unsafe fn unmap_pages(base: NonNull<u8>, len: usize) {
+    if let Some(layout) = layout(len) {
+        // SAFETY: the caller's promise; the layout is the one it was allocated with.
+        unsafe { alloc::alloc::dealloc(base.as_ptr(), layout) };
+    }
+}
+
+#[cfg(not(feature = "std"))]
+fn layout(len: usize) -> Option<alloc::alloc::Layout> {
+    const PAGE: usize = 4096;
+    alloc::alloc::Layout::from_size_align(len, PAGE).ok()
 }
 
 /// Copies `data` to `at`, in words where the address allows.

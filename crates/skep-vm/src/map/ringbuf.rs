@@ -7,12 +7,14 @@
 
 use super::kind::{Kind, require};
 use super::region::Region;
+use crate::map::bell::Bell;
+use crate::sync::{Mutex, MutexGuard};
+use alloc::vec::Vec;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::time::Duration;
 use skep_spec::errno::Errno;
 use skep_spec::map::{MapDef, flags};
-use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard};
-use std::time::Duration;
 
 /// Set in a header while the program still writes the record.
 pub const BUSY: u32 = 1 << 31;
@@ -71,44 +73,6 @@ impl Ring {
     /// Bytes that a record of `len` bytes takes.
     pub(super) fn taken(len: u64) -> u64 {
         (len + HEADER).next_multiple_of(8)
-    }
-}
-
-/// Puts a waiting thread to sleep and wakes it; costs the writer one load when nobody waits.
-#[derive(Default)]
-pub(super) struct Bell {
-    waiting: AtomicU32,
-    rung: Mutex<u64>,
-    bell: Condvar,
-}
-
-impl Bell {
-    pub(super) fn ring(&self) {
-        if self.waiting.load(Ordering::SeqCst) != 0 {
-            *self
-                .rung
-                .lock()
-                .unwrap_or_else(|poisoned| poisoned.into_inner()) += 1;
-            self.bell.notify_all();
-        }
-    }
-
-    /// Waits until `ready` or rung, at most `timeout`.
-    pub(super) fn wait(&self, timeout: Duration, ready: impl Fn() -> bool) -> bool {
-        self.waiting.fetch_add(1, Ordering::SeqCst);
-        let rung = self
-            .rung
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
-        let before = *rung;
-        if !ready() {
-            let asleep = |now: &mut u64| *now == before;
-            drop(self.bell.wait_timeout_while(rung, timeout, asleep));
-        } else {
-            drop(rung);
-        }
-        self.waiting.fetch_sub(1, Ordering::SeqCst);
-        ready()
     }
 }
 
@@ -248,7 +212,7 @@ impl RingBuf {
                 let data = self.ring.record(position, len as usize);
                 // SAFETY: the record is committed, so its writer gave it up, and no writer gets the place again before
                 // `consumed` is stored below; `len` is what was reserved, and lies inside the region.
-                on = visit(unsafe { std::slice::from_raw_parts(data.as_ptr(), len as usize) });
+                on = visit(unsafe { core::slice::from_raw_parts(data.as_ptr(), len as usize) });
                 shown += 1;
             }
             position += Ring::taken(u64::from(len));

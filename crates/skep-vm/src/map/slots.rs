@@ -5,10 +5,11 @@
 use super::kind::{index_of, next_index, require};
 use super::region::{Region, round8};
 use super::table::EXIST;
+use alloc::vec::Vec;
+use core::ptr::NonNull;
+use core::sync::atomic::Ordering;
 use skep_spec::errno::Errno;
 use skep_spec::map::MapDef;
-use std::ptr::NonNull;
-use std::sync::atomic::Ordering;
 
 /// The slots of one map.
 pub(super) struct Slots {

@@ -6,9 +6,10 @@ use super::hash::entries;
 use super::kind::{Kind, flags_fit, index_of, require};
 use super::slots::{Slots, first_word};
 use super::table::{EXIST, NOEXIST, Table};
+use alloc::vec::Vec;
+use core::ptr::NonNull;
 use skep_spec::errno::Errno;
 use skep_spec::map::{MapDef, MapType, flags};
-use std::ptr::NonNull;
 
 /// Bytes of key of a `sockhash` at most: those of a BPF stack.
 const KEY_MAX: u32 = 512;

@@ -5,9 +5,12 @@
 
 use super::array;
 use super::kind::{Kind, index_of, require};
+use crate::sync::RwLock;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use skep_spec::errno::Errno;
 use skep_spec::map::{MapDef, flags};
-use std::sync::{Arc, RwLock};
 
 /// The part of a helper's flags that says how many frames to leave out.
 pub const SKIP_MASK: u64 = 0xff;

@@ -6,9 +6,10 @@
 use super::hash::entries;
 use super::kind::{Kind, require};
 use super::table::{EXIST, NOEXIST, Shape, Table};
+use alloc::vec::Vec;
+use core::ptr::NonNull;
 use skep_spec::errno::Errno;
 use skep_spec::map::{MapDef, flags};
-use std::ptr::NonNull;
 
 /// How many owners there may be: these maps have no `max_entries`.
 const OWNERS_MAX: u32 = 1 << 16;

@@ -6,10 +6,12 @@
 //! (which may have hidden the rest), so a key that stays is always found; there are more slots than `max` by one a lock, so a writer that replaces an element always finds a slot.
 
 use super::region::{self, Region, round8};
+use crate::sync::{Mutex, MutexGuard};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use skep_spec::errno::Errno;
-use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
-use std::sync::{Mutex, MutexGuard};
 
 pub(crate) use skep_spec::map::update::{EXIST, NOEXIST};
 

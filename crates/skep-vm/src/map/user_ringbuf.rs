@@ -5,10 +5,11 @@
 
 use super::kind::Kind;
 use super::ringbuf::Ring;
+use crate::sync::Mutex;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
 use skep_spec::errno::Errno;
 use skep_spec::map::{MapDef, flags};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The most records that one call drains.
 const SAMPLES_MAX: u64 = 128 * 1024;

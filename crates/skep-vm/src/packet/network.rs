@@ -3,7 +3,11 @@
 //! Invariants: it does not change while a program runs; what is not in it does not exist for helpers. Without a table there
 //! is the loopback device alone, as in the kernel's test run.
 
-use std::net::IpAddr;
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::net::IpAddr;
 
 /// A network device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,7 +104,7 @@ impl Network {
         self.routes
             .iter()
             .filter(|r| r.covers(destination))
-            .min_by_key(|r| (std::cmp::Reverse(r.prefix_len), r.metric))
+            .min_by_key(|r| (core::cmp::Reverse(r.prefix_len), r.metric))
     }
 
     /// The link-layer address of `address` behind a device.

@@ -4,7 +4,7 @@
 //! the context that holds it can be run with; what is handed out for reading is plain ([`super::Type::is_plain`]), what
 //! is handed out for writing takes any bytes.
 
-use std::marker::PhantomData;
+use core::marker::PhantomData;
 
 use super::Typed;
 
@@ -134,5 +134,5 @@ pub fn value_bytes<T: Typed>(value: &T) -> &[u8] {
     const { assert!(T::TYPE.is_plain(), "a value with gaps or addresses in it") };
     let start: *const T = value;
     // SAFETY: all bytes of the value are initialised, since it is plain.
-    unsafe { std::slice::from_raw_parts(start.cast::<u8>(), size_of::<T>()) }
+    unsafe { core::slice::from_raw_parts(start.cast::<u8>(), size_of::<T>()) }
 }

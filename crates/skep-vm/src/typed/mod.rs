@@ -4,7 +4,7 @@
 //! the field it names and nothing else; a field that programs may write takes any bytes; addresses in a context lead to
 //! memory that stays as it is while the context is borrowed, and programs cannot change them.
 
-use std::marker::PhantomData;
+use core::marker::PhantomData;
 
 pub use skep_spec::context::{ContextKind, ContextLayout, Field};
 
