@@ -5,29 +5,29 @@
 
 use std::sync::Arc;
 
-use skep_spec::context::{ContextKind, ContextLayout};
+use skep_spec::context::ContextKind;
 use skep_spec::insn::Insn;
-use skep_verifier::facts::{InsnFacts, Way};
+use skep_verifier::facts::{InsnFacts, Way, width};
 use skep_verifier::input::MapInfo;
 use skep_verifier::{Input, Rejection, Verified};
 use skep_vm::Map;
 use skep_vm::program::{Image, LoadError, Program};
 use skep_vm::proof::{Access, FrameProof, InsnProof, Proof};
 
-/// What the virtual machine is told. `layout` is the image's, `places` are its maps by the input's index.
-pub fn proof(
-    verified: &Verified,
-    layout: Option<&'static ContextLayout>,
-    places: &[Option<usize>],
-) -> Proof {
+/// What the virtual machine is told. `image` is of the verified instructions, `places` are its maps by the input's index.
+pub fn proof(verified: &Verified, image: &Image, places: &[Option<usize>]) -> Proof {
     // Helpers may take bytes of a context that lies in memory as programs see it.
-    let flat = layout.is_none_or(|layout| layout.kind == ContextKind::Flat);
+    let flat = image
+        .layout
+        .is_none_or(|layout| layout.kind == ContextKind::Flat);
+    let widths = width::of(&image.insns, verified);
+    let insn = |(at, facts): (usize, &InsnFacts)| InsnProof {
+        upper_zero: widths.upper_zero(&image.insns, at),
+        divisor_not_zero: widths.divisor_not_zero(&image.insns, at),
+        ..insn(facts, places)
+    };
     Proof {
-        insns: verified
-            .facts
-            .iter()
-            .map(|facts| insn(facts, places))
-            .collect(),
+        insns: verified.facts.iter().enumerate().map(insn).collect(),
         frames: verified
             .functions
             .iter()
@@ -83,7 +83,7 @@ pub fn verify(input: &Input, image: Image) -> Result<Arc<Program>, Unproven> {
     differs(input, &image).map_err(Unproven::Differs)?;
     let verified = skep_verifier::verify(input).map_err(Unproven::Refused)?;
     let places: Vec<Option<usize>> = (0..image.maps.len()).map(Some).collect();
-    let mut proof = proof(&verified, image.layout, &places);
+    let mut proof = proof(&verified, &image, &places);
     // A host's context is all there or not at all.
     proof.context_bytes = u64::from(input.context().size);
     // SAFETY: the verifier has accepted these instructions, for a host with this context and helpers of these prototypes,

@@ -12,9 +12,10 @@ use skep_spec::insn::Insn;
 use skep_spec::map::{MapDef, MapType};
 use skep_spec::profile::Profile;
 use skep_spec::program::ProgramType;
-use skep_verifier::Input;
+use skep_verifier::facts::width::{self, Width, Widths};
 use skep_verifier::input::MapInfo;
 use skep_verifier::recording::{self, Concrete, Recording};
+use skep_verifier::{Input, Verified};
 use skep_vm::packet::{PacketCtx, PacketKind};
 use skep_vm::{Ctx, FixedEnv, Image, Limits, Map, Moment, Program, Watch};
 
@@ -337,8 +338,61 @@ fn program(random: &mut Random) -> Vec<Insn> {
     body.code
 }
 
+/// What a plain verification says of each instruction in all runs.
+struct Said {
+    insns: Vec<Insn>,
+    verified: Verified,
+    widths: Widths,
+}
+
+impl Said {
+    /// What of it does not hold now, after instruction `before`.
+    fn broken(&self, before: Option<usize>, pc: usize, regs: &[u64; 11]) -> Option<String> {
+        let (insn, facts) = (self.insns[pc], self.verified.facts[pc]);
+        let value = |number: u8| regs[usize::from(number)];
+        let outside = |number: u8, width: Width| {
+            let value = value(number);
+            width.bits < 64 && value >> width.bits != 0 || width.not_zero && value == 0
+        };
+        for (number, width) in [
+            (insn.dst, self.widths.dst(pc)),
+            (insn.src, self.widths.src(pc)),
+        ] {
+            if outside(number, width) {
+                return Some(format!(
+                    "before instruction {pc} r{number} is {:#x}, which is not {width:?}",
+                    value(number)
+                ));
+            }
+        }
+        if let Some(max) = facts.index_max
+            && value(insn.dst).min(value(insn.src)) > max
+        {
+            return Some(format!("instruction {pc} adds more than {max:#x}"));
+        }
+        let ways = before.map(|before| (before, self.verified.facts[before].ways));
+        match ways {
+            _ if !facts.reached => Some(format!("instruction {pc} is said not to be reached")),
+            Some((from, ways))
+                if (ways.next || ways.target)
+                    && !(ways.next && pc == from + 1
+                        || ways.target
+                            && self.insns[from].jump_offset().is_some_and(|offset| {
+                                pc as i64 == from as i64 + 1 + i64::from(offset)
+                            })) =>
+            {
+                Some(format!("the jump at {from} is said not to lead to {pc}"))
+            }
+            _ => None,
+        }
+    }
+}
+
 struct Held<'r> {
     recording: &'r Recording,
+    said: &'r Said,
+    /// The instruction before.
+    before: Option<usize>,
     map: Arc<dyn Map>,
     wrong: Option<String>,
 }
@@ -358,6 +412,11 @@ impl Watch for Held<'_> {
             packet: moment.packet.clone(),
             value_start: &value_start,
         };
+        let before = self.before.replace(moment.pc);
+        if let Some(wrong) = self.said.broken(before, moment.pc, moment.regs) {
+            self.wrong = Some(wrong);
+            return false;
+        }
         match self.recording.check(moment.pc, &concrete) {
             Ok(()) => true,
             Err(wrong) => {
@@ -422,6 +481,15 @@ fn value_of(map: &dyn Map) -> Vec<u8> {
 /// Verifies and runs one program, checked and proven; answers how many instructions ran, `None` where it is refused.
 fn check(insns: &[Insn], random: &mut Random) -> Option<Result<u64, String>> {
     let (_, recording) = recording::record(&input(insns)).ok()?;
+    let verified = match skep_verifier::verify(&input(insns)) {
+        Ok(verified) => verified,
+        Err(why) => return Some(Err(format!("accepted with a recording only: {why}"))),
+    };
+    let said = Said {
+        insns: insns.to_vec(),
+        widths: width::of(insns, &verified),
+        verified,
+    };
     let map = skep_vm::map::create(&map_def(), &skep_vm::map::CreateOptions::default()).ok()?;
     let image = Image {
         name: "checked".into(),
@@ -468,6 +536,8 @@ fn check(insns: &[Insn], random: &mut Random) -> Option<Result<u64, String>> {
         let env = FixedEnv::new(0, 1, moment);
         let mut held = Held {
             recording: &recording,
+            said: &said,
+            before: None,
             map: map.clone(),
             wrong: None,
         };

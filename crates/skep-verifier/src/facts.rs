@@ -12,12 +12,15 @@
 //!   number in a slot covers one with nothing there. So it is noted both where such bytes are read and where they are
 //!   covered while a read may still come.
 //!
-//! What is known of any other number at a visit does not hold in all runs and is never noted. Visits that only speculation makes add to a fact, never take from it.
+//! What is known of any other number at a visit does not hold in all runs and is never noted; [`width`] works such
+//! bounds out over the graph instead. Visits that only speculation makes add to a fact, never take from it.
 
 use crate::input::MapId;
 use crate::state::reg::{Flags, Kind, Reg};
 use crate::verified::Ways;
 use crate::verifier::Verifier;
+
+pub mod width;
 
 /// What holds each time an instruction runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,7 +33,8 @@ pub struct InsnFacts {
     pub access: Way,
     /// Of an access of packet bytes: how many bytes from the pointer's start are proven to be there, at least.
     pub packet_bytes: Option<u16>,
-    /// Of an addition or subtraction of a register and a pointer: the number's largest value, unsigned.
+    /// Of an addition or subtraction that always has one pointer and one number in registers: the number's largest value,
+    /// unsigned.
     pub index_max: Option<u64>,
     /// Of a helper call: the one map that it is always made with.
     pub map: Option<MapId>,
@@ -109,6 +113,8 @@ pub(crate) struct Gathered {
     through_mem: bool,
     packet_bytes: Option<u16>,
     index_max: Option<u64>,
+    /// Some visit calculated with two numbers, or two pointers.
+    no_index: bool,
     /// The key, or the fact that it varies.
     key: Option<Option<u32>>,
 }
@@ -158,6 +164,12 @@ impl Verifier<'_> {
         *known = Some(known.unwrap_or(0).max(max));
     }
 
+    /// The current instruction calculates with two numbers, or two pointers.
+    #[inline]
+    pub(crate) fn note_no_index(&mut self) {
+        self.aux[self.insn_idx].gathered.no_index = true;
+    }
+
     /// The current call is made with that key, or with an unknown one.
     pub(crate) fn note_key(&mut self, key: Option<u64>) {
         let key = key.and_then(|key| u32::try_from(key).ok());
@@ -194,7 +206,7 @@ impl Verifier<'_> {
                     way => way,
                 },
                 packet_bytes: aux.gathered.packet_bytes,
-                index_max: aux.gathered.index_max,
+                index_max: aux.gathered.index_max.filter(|_| !aux.gathered.no_index),
                 map: aux.map.flatten(),
                 key: aux.gathered.key.flatten(),
             })

@@ -204,6 +204,7 @@ impl Verifier<'_> {
         match (dst.is_pointer(), src.is_pointer()) {
             (true, true) => {
                 if insn.code & 0xf0 == op::SUB && self.allow.ptr_leaks {
+                    self.note_no_index();
                     self.set_reg(insn.dst, Reg::UNKNOWN);
                     return Ok(());
                 }
@@ -229,6 +230,7 @@ impl Verifier<'_> {
                 return self.adjust_pointer(insn, &dst, &src);
             }
             (false, false) => {
+                self.note_no_index();
                 if dst.precise && insn.is_register_form() {
                     self.mark_precise(insn.src)?;
                 }

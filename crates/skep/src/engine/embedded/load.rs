@@ -106,7 +106,7 @@ pub fn prove(
     prove::differs(input, &image).map_err(refuse)?;
     let verified = skep_verifier::verify(input)?;
     let places: Vec<Option<usize>> = (0..image.maps.len()).map(Some).collect();
-    let proof = skep_embed::prove::proof(&verified, image.layout, &places);
+    let proof = skep_embed::prove::proof(&verified, &image, &places);
     // SAFETY: the verifier has accepted these instructions by the rules of the embedded profile, with this context, over
     // maps of these kinds and sizes: `differs` compared them. Its facts hold in every run with such a context; others do
     // not start.
@@ -179,7 +179,7 @@ pub(super) fn load(engine: &Embedded, load: &ProgramLoad<'_>) -> Result<Arc<dyn 
     let program = match &verified {
         None => Program::sandboxed(image),
         Some(verified) => {
-            let proof = skep_embed::prove::proof(verified, image.layout, &places);
+            let proof = skep_embed::prove::proof(verified, &image, &places);
             // SAFETY: only the verifier makes a `Verified`. This one is of the instructions in `image`, which differ from those
             // verified in the names of maps and kernel functions alone, over maps of the same kinds and sizes (`Source::input`),
             // by the rules of the embedded profile: contexts, helpers and types are those of the virtual machine. Its facts hold
