@@ -246,6 +246,8 @@ fn attempt(input: &Input, random: &mut Random) -> Outcome {
             return Outcome::Wrong(wrong);
         }
         match result {
+            // A helper that asks the current task where there is no skb; the engine has only the skb's answer.
+            Err(trap) if trap.to_string().contains("not an skb") => return Outcome::Accepted,
             Err(trap) if !matches!(trap.cause, TrapCause::Budget { .. }) => {
                 return Outcome::Wrong(format!("trap: {trap}"));
             }

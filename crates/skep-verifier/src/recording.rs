@@ -159,7 +159,12 @@ fn holds(reg: &Reg, value: u64, concrete: &Concrete<'_>) -> bool {
             .as_ref()
             .is_none_or(|packet| packet.end == value),
         (Kind::MapValue, Detail::Map { map, .. }) => match (concrete.value_start)(map.0, value) {
-            Some(start) => variable(start),
+            Some(start) if variable(start) => true,
+            // It has left its value, into a neighbour's maybe: then the value is the one that it was moved away from.
+            Some(_) => {
+                let before = value.wrapping_sub(reg.off as i64 as u64);
+                (concrete.value_start)(map.0, before).is_none_or(variable)
+            }
             // Beyond its value, which is allowed as long as nothing is accessed there.
             None => value != 0,
         },
