@@ -112,6 +112,11 @@ impl Values {
         self.waiting >> register & 1 == 0
     }
 
+    /// Nobody wants a register's value any more; its home stays as it is.
+    pub fn forget(&mut self, register: u8) {
+        self.drop_value(register);
+    }
+
     fn drop_value(&mut self, register: u8) {
         self.of[register as usize] = Value::Home;
         self.waiting &= !(1 << register);

@@ -367,7 +367,12 @@ where
         }
         let value = self.sum_of(dst, src, half);
         let value = match value {
-            Some(value) => value,
+            Some(value) => {
+                if src != dst && self.live >> src & 1 == 0 {
+                    self.values.forget(src);
+                }
+                value
+            }
             None => {
                 self.settle(src);
                 self.settle(dst);
@@ -410,8 +415,11 @@ where
                 }
                 (None, None) => return None,
             };
-        // It may name only homes that hold values, or its own.
-        let sound = |register: u8| register == dst || self.values.is_home(register);
+        // It may name only homes that hold values, its own, or that of an operand which is not wanted again.
+        let last = self.live >> src & 1 == 0;
+        let sound = |register: u8| {
+            register == dst || register == src && last || self.values.is_home(register)
+        };
         (sound(base) && sound(index)).then_some(Value::Sum {
             base,
             index,

@@ -609,4 +609,4 @@ impl Asm {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -24,6 +24,8 @@ mod gate;
 mod home;
 mod lower;
 mod memory;
+#[cfg(test)]
+mod tests;
 
 use super::{Input, JitError, Lowered};
 

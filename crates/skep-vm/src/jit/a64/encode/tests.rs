@@ -6,16 +6,21 @@ use std::process::{Command, Stdio};
 use super::immediate::Logical;
 use super::*;
 
-/// What `llvm-mc` makes of one instruction a line; nothing where there is no `llvm-mc`.
-fn assembled(text: &str) -> Option<Vec<u32>> {
+/// An `llvm-mc` that knows arm64.
+pub(in crate::jit::a64) fn llvm_mc() -> Option<&'static str> {
     let tool = ["llvm-mc-19", "llvm-mc"].into_iter().find(|tool| {
         let asked = Command::new(tool).arg("--version").output();
         asked.is_ok_and(|out| String::from_utf8_lossy(&out.stdout).contains("aarch64"))
     });
-    let Some(tool) = tool else {
-        println!("skipped: the arm64 encoder beside llvm-mc: no llvm-mc for aarch64 here");
-        return None;
-    };
+    if tool.is_none() {
+        println!("skipped: arm64 code beside llvm-mc: no llvm-mc for aarch64 here");
+    }
+    tool
+}
+
+/// What `llvm-mc` makes of one instruction a line; nothing where there is no `llvm-mc`.
+fn assembled(text: &str) -> Option<Vec<u32>> {
+    let tool = llvm_mc()?;
     let mut child = Command::new(tool)
         .args(["--arch=aarch64", "--mattr=+lse", "--show-encoding"])
         .stdin(Stdio::piped())
