@@ -17,6 +17,17 @@
 //! # }
 //! ```
 //!
+//! The embedded engine verifies programs when they are loaded and then runs them without checks. A program that the verifier
+//! refuses is an error with the verifier's explanation ([`error::Refused`]); [`engine::embedded::Verify`] says otherwise:
+//!
+//! ```
+//! use skep::{Embedded, engine::embedded::Verify};
+//!
+//! // Runs anything, with every access checked.
+//! let engine = Embedded::builder().verify(Verify::Never).build();
+//! # assert_eq!(engine.verify(), Verify::Never);
+//! ```
+//!
 //! Invariants: nothing here prints, exits or reads the environment; handles are owned, `Send` and `Sync`; the same types
 //! come out of every engine.
 
