@@ -80,6 +80,7 @@ pub fn context(structure: &Structure) -> Result<String, Wrong> {
             #[automatically_derived]
             unsafe impl {TYPED}::Context for {any} {{
                 type Family = {own};
+                #[inline]
                 fn layout() -> &'static {TYPED}::ContextLayout {{ &LAYOUT }}
                 fn structure() -> &'static {TYPED}::Structure {{ &DESCRIBED }}
             }}

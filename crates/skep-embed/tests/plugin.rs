@@ -147,7 +147,10 @@ fn run(text: &str) -> (u64, u32, u64) {
         (plugin.is_compiled(), (value, verdict, count))
     };
     let (compiled, first) = answer(builder(), true);
-    assert_eq!(compiled, cfg!(target_arch = "x86_64"));
+    assert_eq!(
+        compiled,
+        cfg!(any(target_arch = "x86_64", target_arch = "aarch64"))
+    );
     let others = [
         answer(builder().interpreted(), true),
         answer(builder().sandboxed(), false),

@@ -138,6 +138,7 @@ pub struct Limits {
 
 impl Limits {
     /// Whether anything is limited, so that a run must be looked at now and then.
+    #[inline]
     pub fn any(&self) -> bool {
         self.insns.is_some() || self.timeout.is_some() || self.interrupt.is_some()
     }
@@ -225,6 +226,7 @@ impl Program {
     }
 
     /// Runs the program; answers r0.
+    #[inline]
     pub fn run(&self, ctx: &mut Ctx<'_>, env: &dyn Env, limits: &Limits) -> Result<u64, Trap> {
         if let Some(jit) = self.jit.get()
             && let Some(code) = jit.lean()
@@ -234,6 +236,16 @@ impl Program {
             // SAFETY: the program is proven, its context is what it was proven for, and it asks for nothing else.
             return Ok(unsafe { code.call(r1, r2) });
         }
+        self.run_in_machine(ctx, env, limits)
+    }
+
+    #[inline(never)]
+    fn run_in_machine(
+        &self,
+        ctx: &mut Ctx<'_>,
+        env: &dyn Env,
+        limits: &Limits,
+    ) -> Result<u64, Trap> {
         Machine::run(self, ctx, env, limits, None, true).0
     }
 

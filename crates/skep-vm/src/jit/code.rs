@@ -79,6 +79,7 @@ impl CodeMemory {
     }
 
     /// Address of the byte at `offset`.
+    #[inline]
     pub fn at(&self, offset: u32) -> usize {
         self.start + offset as usize
     }

@@ -159,6 +159,7 @@ impl Compiled {
     }
 
     /// Address at which the program starts.
+    #[inline]
     pub fn start(&self) -> usize {
         self.memory.at(self.start)
     }
