@@ -327,3 +327,33 @@ fn a_chosen_program_brings_what_it_tail_calls() {
     let output = program.run_once(&RunInput::default()).expect("it runs");
     assert_eq!(output.retval, 1);
 }
+
+#[test]
+fn a_place_must_have_the_context_that_a_program_reads() {
+    let text = |section: &str, at: u32| {
+        format!(
+            ".license \"GPL\"\n.section \"{section}\"\n.function f\n    r2 = *(u64 *)(r1 + {at})\n    r0 = 0\n    exit\n"
+        )
+    };
+    let attach = |section: &str, at: u32| {
+        let spec = ObjectSpec::parse(text(section, at).as_bytes()).expect("it assembles");
+        let object = spec.load(&Embedded::new()).expect("it verifies");
+        let links = object.attach_all();
+        links
+            .map(|links| links.len())
+            .map_err(|error| error.to_string())
+    };
+    let exit = "tracepoint/raw_syscalls/sys_exit";
+    assert_eq!(attach(exit, 16), Ok(1));
+    let refused = attach(exit, 32).expect_err("the record has 24 bytes");
+    assert!(
+        refused.contains("reads 40 bytes of its context; there are 24"),
+        "{refused}"
+    );
+    assert_eq!(attach("raw_tracepoint/sched_process_exec", 16), Ok(1));
+    let refused = attach("raw_tracepoint/sched_process_fork", 16).expect_err("two arguments");
+    assert!(
+        refused.contains("reads 24 bytes of its context; there are 16"),
+        "{refused}"
+    );
+}

@@ -83,6 +83,25 @@ impl Hook {
         interest
     }
 
+    /// Bytes that a record of this hook has at least.
+    pub fn record_bytes(self) -> usize {
+        match self {
+            Hook::Enter(_) | Hook::EnterAny => size_of::<RawSysEnter>(),
+            Hook::Exit(_) | Hook::ExitAny => size_of::<RawSysExit>(),
+            Hook::Fork => size_of::<RawFork>(),
+            Hook::Exec => (offset_of!(RawExec, __data) + 1).next_multiple_of(8),
+            Hook::TaskExit => size_of::<RawExit>(),
+        }
+    }
+
+    /// How many arguments the raw tracepoint has.
+    pub fn argument_count(self) -> usize {
+        match self {
+            Hook::Exec => 3,
+            _ => 2,
+        }
+    }
+
     pub fn matches(self, event: &Event<'_>) -> bool {
         match (self, event) {
             (

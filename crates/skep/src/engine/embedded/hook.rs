@@ -207,6 +207,17 @@ pub(super) fn attach(
             "is a {what} program and cannot be attached to {to}"
         )));
     }
+    // As a kernel has it: what a program may touch is known, and the place must have it.
+    let (given, needed) = match hook {
+        Hook::Tracepoint(place) => (place.record_bytes(), embedded.context_bytes()),
+        Hook::RawTracepoint(place) => (8 * place.argument_count(), embedded.context_bytes()),
+        _ => (0, 0),
+    };
+    if needed > given {
+        return Err(wrong(format!(
+            "reads {needed} bytes of its context; there are {given} where it is to be attached"
+        )));
+    }
     if let Some(call) = hook.absent_call() {
         let place = program.attach_to().unwrap_or(call).to_owned();
         let help = format!("{} has no system call {call}", std::env::consts::ARCH);
