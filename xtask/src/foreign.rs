@@ -19,7 +19,9 @@ const OLDEST: &str = "cortex-a53";
 const TESTS: &[(&str, &[&str], bool)] = &[
     (
         "skep-vm",
-        &["--lib", "--test", "run", "--test", "proven"],
+        &[
+            "--lib", "--test", "run", "--test", "proven", "--test", "large",
+        ],
         false,
     ),
     ("skep-vm", &["--test", "conformance"], true),
