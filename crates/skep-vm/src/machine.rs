@@ -232,13 +232,19 @@ impl<'p> Machine<'p> {
         interp::exec(self, program, program.functions[index].start, args)
     }
 
-    /// Counts what compiled code ran since it was granted.
+    /// Counts what compiled code ran since it was granted. It pays for a stretch at its end, and may have got something
+    /// back for a jump ahead before that: then it has run less than nothing, until it pays.
     #[inline(always)]
     fn settle(&mut self) -> u64 {
-        let ran = self.run.granted.wrapping_sub(self.run.left) as u64;
-        self.executed = self.executed.wrapping_add(ran);
+        let ran = self.run.granted.wrapping_sub(self.run.left);
+        self.executed = self.executed.wrapping_add(ran as u64);
         self.run.granted = self.run.left;
-        ran
+        ran.max(0) as u64
+    }
+
+    /// What has been executed, as far as it is known.
+    fn spent(&self) -> u64 {
+        (self.executed as i64).max(0) as u64
     }
 
     /// Whether the run has the context that a program was proven for.
@@ -375,7 +381,7 @@ impl<'p> Machine<'p> {
     pub fn slice(&self) -> u64 {
         match self.budget {
             None => SLICE,
-            Some(budget) => budget.saturating_sub(self.executed).min(SLICE),
+            Some(budget) => budget.saturating_sub(self.spent()).min(SLICE),
         }
     }
 
@@ -383,10 +389,10 @@ impl<'p> Machine<'p> {
     #[cold]
     #[inline(never)]
     pub fn account(&mut self, insns: u64) -> Result<u64, TrapCause> {
-        self.executed += insns;
+        self.executed = self.executed.wrapping_add(insns);
         let insns = insns.wrapping_add(self.settle());
         if let Some(budget) = self.budget
-            && self.executed >= budget
+            && self.spent() >= budget
         {
             return Err(TrapCause::Budget { insns: budget });
         }

@@ -235,6 +235,8 @@ impl Listing {
 
 /// The compiled forms of a program.
 pub(crate) struct Jit {
+    /// The plain code as a C function of r1 and r2, if the program needs no machine.
+    lean: Option<Lean>,
     plain: Compiled,
     /// Made when a run has limits; nothing if that failed.
     limited: OnceLock<Option<Compiled>>,
@@ -243,8 +245,10 @@ pub(crate) struct Jit {
 impl Jit {
     pub fn new(program: &Program, _options: &JitOptions) -> Result<Jit, JitError> {
         let scan = Scan::new(program);
+        let plain = Compiled::new(program, &scan, false)?;
         Ok(Jit {
-            plain: Compiled::new(program, &scan, false)?,
+            lean: plain.lean.then(|| Lean(plain.start())),
+            plain,
             limited: OnceLock::new(),
         })
     }
@@ -252,7 +256,7 @@ impl Jit {
     /// The program as a C function of r1 and r2, if it needs no machine.
     #[inline(always)]
     pub fn lean(&self) -> Option<Lean> {
-        self.plain.lean.then(|| Lean(self.plain.start()))
+        self.lean
     }
 
     pub fn listing(&self) -> Listing {

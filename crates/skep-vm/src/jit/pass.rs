@@ -7,7 +7,7 @@
 use crate::decode::{Code, Op};
 use crate::program::Program;
 
-use super::scan::{Charges, Edge, FunctionScan, Mask, Scan, flow, flow_at, target};
+use super::scan::{Charges, Edge, FunctionScan, Mask, Scan, flow, flow_at, owed, target};
 use super::value::{Place, Value, Values};
 use super::{Input, is_native};
 
@@ -22,6 +22,8 @@ pub(crate) trait Backend: Sized {
     type Cold;
     /// The ways to thunks that were asked for.
     type Gates;
+    /// It counts by place ([`Pass::owed`]), not by [`Pass::edge`].
+    const BY_PLACE: bool;
 }
 
 /// One pass over a program.
@@ -43,6 +45,7 @@ pub(crate) struct Pass<'a, B: Backend> {
     pub cold: Vec<B::Cold>,
     pub gates: B::Gates,
     charges: Charges,
+    owed: Box<[i32]>,
     next_start: usize,
     next_edge: usize,
     /// Index of the function at hand.
@@ -147,10 +150,15 @@ where
             keep: 0,
             cold: Vec::new(),
             gates,
-            charges: if input.limited {
+            charges: if input.limited && !B::BY_PLACE {
                 Charges::new(program, scan)
             } else {
                 Charges::default()
+            },
+            owed: if input.limited && B::BY_PLACE {
+                owed(program, scan)
+            } else {
+                Box::default()
             },
             next_start: 0,
             next_edge: 0,
@@ -241,6 +249,21 @@ where
             }
         }
         None
+    }
+
+    /// What code with a budget owes before an operation, or, for the one after the operation at hand, after that: see
+    /// [`owed`].
+    pub fn owed(&self, pc: usize) -> i32 {
+        self.owed.get(pc).copied().unwrap_or(0)
+    }
+
+    /// The same after the operation at hand, which has one slot.
+    pub fn owed_after(&self) -> i32 {
+        if self.limited {
+            self.owed(self.pc).saturating_add(1)
+        } else {
+            0
+        }
     }
 
     /// Announces that the home of a register will be written.

@@ -37,6 +37,12 @@ pub(crate) mod flow {
     pub const WIDE: u16 = 128;
     /// Calls something, or needs another special look.
     pub const SPECIAL: u16 = 256;
+    /// Looks for what it accesses, unless it is proven.
+    pub const CHECKED: u16 = 512;
+    /// Asks the machine.
+    pub const MACHINE: u16 = 1024;
+    pub const CALLS: u16 = 2048;
+    pub const MAY_GOTO: u16 = 4096;
 }
 
 const CODES: usize = Code::Poison as usize + 1;
@@ -46,7 +52,7 @@ static FLOW: [u16; CODES] = {
     let mut table = [0; CODES];
     let mut code = 0;
     while code < CODES {
-        table[code] = flow_of(code as u8);
+        table[code] = flow_of(code as u8) | needs_of(code as u8);
         code += 1;
     }
     table
@@ -54,6 +60,26 @@ static FLOW: [u16; CODES] = {
 
 const fn within(code: u8, from: Code, to: Code) -> bool {
     from as u8 <= code && code <= to as u8
+}
+
+const fn needs_of(code: u8) -> u16 {
+    use flow::*;
+    if within(code, Code::LdB, Code::LdsW)
+        || within(code, Code::StB, Code::StxD)
+        || within(code, Code::AtomicAdd32, Code::StoreRelD)
+    {
+        CHECKED
+    } else if within(code, Code::LdProbeB, Code::LdsProbeW) {
+        MACHINE
+    } else if code == Code::Call as u8 {
+        CALLS
+    } else if within(code, Code::CallPure, Code::CallX) || code == Code::Packet as u8 {
+        CALLS | MACHINE
+    } else if code == Code::MayGoto as u8 {
+        MAY_GOTO
+    } else {
+        0
+    }
 }
 
 const fn flow_of(code: u8) -> u16 {
@@ -140,6 +166,21 @@ const fn flow_of(code: u8) -> u16 {
 pub(crate) fn flow_at(op: &Op) -> u16 {
     FLOW[op.code as usize]
 }
+
+/// Registers that an operation reads, unless it is a special one.
+#[inline(always)]
+fn uses_of(op: &Op, flow: u16) -> Mask {
+    (flow & 1) << (op.dst & 15) | (flow >> 1 & 1) << (op.src & 15)
+}
+
+/// Registers that an operation writes, unless it is a special one.
+#[inline(always)]
+fn defines_of(op: &Op, flow: u16) -> Mask {
+    (flow >> 2 & 1) << (op.dst & 15) | (flow >> 3 & 1) << (op.src & 15)
+}
+
+const _: () =
+    assert!(flow::USE_DST == 1 && flow::USE_SRC == 2 && flow::DEF_DST == 4 && flow::DEF_SRC == 8);
 
 /// What a function's code does.
 #[derive(Clone, Copy, Debug, Default)]
@@ -242,63 +283,47 @@ impl Scan {
             };
             let mut pc = start;
             let mut falls = true;
+            // All flags and all registers that occur.
+            let (mut any, mut used, mut defined): (u16, Mask, Mask) = (0, 0, 0);
             while pc < end {
                 let op = &ops[pc];
                 let flow = flow_at(op);
-                falls = flow & flow::LAST == 0;
-                if flow & flow::JUMP != 0 {
-                    let to = target(pc, op.off.into());
-                    set(&mut self.leader, to);
-                    if to <= pc {
-                        set(&mut self.head, to);
+                any |= if op.direct {
+                    flow & !flow::CHECKED
+                } else {
+                    flow
+                };
+                used |= uses_of(op, flow);
+                defined |= defines_of(op, flow);
+                if flow & (flow::JUMP | flow::SPECIAL) != 0 {
+                    if flow & flow::JUMP != 0 {
+                        let to = target(pc, op.off.into());
+                        set(&mut self.leader, to);
+                        if to <= pc {
+                            set(&mut self.head, to);
+                        }
+                        self.apart &= start <= to && to < end;
+                    } else {
+                        // What a verifier has found no way to needs no code that says so.
+                        let proof = || program.proven.as_ref().map(|proven| &proven.proof);
+                        self.machine |= op.code == Code::Poison
+                            && proof().is_none_or(|proof| proof.of(pc).reached);
+                        used |= self.special(program, op).0;
                     }
-                    self.apart &= start <= to && to < end;
                 }
-                if flow & flow::DEF_DST != 0 {
-                    info.saved |= 1 << op.dst;
-                }
-                if flow & flow::DEF_SRC != 0 {
-                    info.saved |= 1 << op.src;
-                }
-                info.frame |= flow & flow::USE_DST != 0 && op.dst == 10
-                    || flow & flow::USE_SRC != 0 && op.src == 10;
-                self.note(op, flow, &mut info);
-                // What a verifier has found no way to needs no code that says so.
-                self.machine |= op.code == Code::Poison
-                    && program
-                        .proven
-                        .as_ref()
-                        .is_none_or(|proven| proven.proof.of(pc).reached);
+                falls = flow & flow::LAST == 0;
                 pc += if flow & flow::WIDE != 0 { 2 } else { 1 };
             }
+            info.saved |= defined;
+            info.frame |= used >> 10 & 1 != 0;
+            info.calls |= any & flow::CALLS != 0;
+            self.machine |= any & (flow::MACHINE | flow::CHECKED) != 0;
+            self.may_goto |= any & flow::MAY_GOTO != 0;
             self.apart &= !falls || end == ops.len();
             info.saved &= CALLEE_SAVED;
             functions.push(info);
         }
         self.functions = functions.into();
-    }
-
-    /// What an operation asks for beyond registers.
-    #[inline(always)]
-    fn note(&mut self, op: &Op, flow: u16, info: &mut FunctionScan) {
-        let code = op.code as u8;
-        let checked = within(code, Code::LdB, Code::LdsW)
-            || within(code, Code::StB, Code::StxD)
-            || within(code, Code::AtomicAdd32, Code::StoreRelD) && !op.direct;
-        self.machine |= checked || within(code, Code::LdProbeB, Code::LdsProbeW);
-        self.may_goto |= op.code == Code::MayGoto;
-        if flow & flow::SPECIAL == 0 {
-            return;
-        }
-        match op.code {
-            Code::Call => info.calls = true,
-            Code::CallX | Code::CallPure | Code::CallHelper | Code::TailCall | Code::Packet => {
-                self.machine = true;
-                info.calls = true;
-            }
-            Code::CmpXchg32 | Code::CmpXchg64 => info.frame |= op.src == 10 || op.dst == 10,
-            _ => {}
-        }
     }
 
     /// What an operation reads and writes.
@@ -308,11 +333,7 @@ impl Scan {
         if flow & flow::SPECIAL != 0 {
             return self.special(program, op);
         }
-        let of = |flag: u16, register: u8| if flow & flag != 0 { 1 << register } else { 0 };
-        (
-            of(flow::USE_DST, op.dst) | of(flow::USE_SRC, op.src),
-            of(flow::DEF_DST, op.dst) | of(flow::DEF_SRC, op.src),
-        )
+        (uses_of(op, flow), defines_of(op, flow))
     }
 
     /// A verified program reads nothing after a call but r0 and what it saved; any other may read what was left.
@@ -388,7 +409,9 @@ impl Scan {
                 let op = &ops[pc];
                 let flow = flow_at(op);
                 let mut step = if flow & flow::WIDE != 0 { 2 } else { 1 };
-                if flow & (flow::DEF_DST | flow::DEF_SRC | flow::SPECIAL) == 0 {
+                if flow & (flow::DEF_DST | flow::DEF_SRC | flow::SPECIAL) == 0
+                    || flow & flow::NARROW != 0
+                {
                 } else if op.code == Code::Mov64X {
                     copies[op.dst as usize] |= 1 << op.src;
                 } else if op.code == Code::Lsh64K
@@ -396,9 +419,8 @@ impl Scan {
                     && !bit(&self.leader, pc + 1)
                 {
                     step = 2;
-                } else if flow & flow::NARROW != 0
-                    || matches!(op.code, Code::Mov64K | Code::LdImm64)
-                        && u32::try_from(op.imm).is_ok()
+                } else if matches!(op.code, Code::Mov64K | Code::LdImm64)
+                    && u32::try_from(op.imm).is_ok()
                     || op.code == Code::And64K && op.imm >= 0
                     || op.code == Code::Rsh64K && op.imm & 63 >= 32
                     || op.code == Code::CmpXchg32
@@ -441,6 +463,40 @@ pub(crate) fn is_zero_extension(ops: &[Op], pc: usize) -> bool {
         && right.is_some_and(|right| {
             right.code == Code::Rsh64K && right.dst == left.dst && right.imm & 63 == 32
         })
+}
+
+/// How many operations come before each one in its function: what code with a budget owes when it is there.
+///
+/// Going straight on costs nothing; a jump pays what it owes and takes on what is owed where it leads, so that one ahead
+/// gets something back, and one back pays for the round. Where functions run into each other, all count from the start of
+/// the program.
+pub(crate) fn owed(program: &Program, scan: &Scan) -> Box<[i32]> {
+    let ops = &*program.ops;
+    let mut owed = vec![0i32; ops.len() + 1];
+    let (mut count, mut pc) = (0i32, 0);
+    let mut starts = scan.functions.iter().map(|function| function.start);
+    let mut next_start = starts.next();
+    while pc < ops.len() {
+        if next_start == Some(pc) {
+            next_start = starts.next();
+            if scan.apart {
+                count = 0;
+            }
+        }
+        owed[pc] = count;
+        count = count.saturating_add(1);
+        let slots = if flow_at(&ops[pc]) & flow::WIDE != 0 {
+            2
+        } else {
+            1
+        };
+        // What follows the last operation of a function is only asked for what it has run.
+        for after in &mut owed[pc + 1..=pc + slots] {
+            *after = count;
+        }
+        pc += slots;
+    }
+    owed.into()
 }
 
 /// What code with a budget counts where.

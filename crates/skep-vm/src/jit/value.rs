@@ -81,6 +81,8 @@ pub(crate) struct Values {
     pub of: [Value; 11],
     /// Those that are not [`Value::Home`].
     pub waiting: Mask,
+    /// All homes that one of them names, and perhaps others.
+    named: Mask,
     /// The value of a register is less than `1 << bits`.
     pub bits: [u8; 11],
     /// The same of what is in its home.
@@ -92,6 +94,7 @@ impl Values {
         Values {
             of: [Value::Home; 11],
             waiting: 0,
+            named: 0,
             bits: [64; 11],
             home_bits: [64; 11],
         }
@@ -101,6 +104,7 @@ impl Values {
     pub fn reset(&mut self, narrow: Mask) {
         self.of = [Value::Home; 11];
         self.waiting = 0;
+        self.named = 0;
         for (register, bits) in self.bits.iter_mut().enumerate() {
             *bits = if narrow >> register & 1 != 0 { 32 } else { 64 };
         }
@@ -120,11 +124,17 @@ impl Values {
     fn drop_value(&mut self, register: u8) {
         self.of[register as usize] = Value::Home;
         self.waiting &= !(1 << register);
+        if self.waiting == 0 {
+            self.named = 0;
+        }
     }
 
     /// Waiting registers other than `register` that name its home.
     fn that_name(&self, register: u8) -> Mask {
         let mut found = 0;
+        if self.named >> register & 1 == 0 {
+            return found;
+        }
         let mut left = self.waiting & !(1 << register);
         while left != 0 {
             let other = left.trailing_zeros() as u8;
@@ -138,7 +148,7 @@ impl Values {
 
     /// Works out those that name a home; forgets those not in `keep`.
     fn release(&mut self, asm: &mut impl Place, register: u8, keep: Mask) {
-        if self.waiting & !(1 << register) == 0 {
+        if self.named >> register & 1 == 0 {
             return;
         }
         let mut left = self.that_name(register);
@@ -159,7 +169,7 @@ impl Values {
     /// Before the home of `register` is written by the operation at hand: those of `these` that name the home get their
     /// values; what is in `keep` is not forgotten.
     pub fn before_write(&mut self, asm: &mut impl Place, register: u8, these: Mask, keep: Mask) {
-        if self.waiting & !(1 << register) == 0 {
+        if self.named >> register & 1 == 0 {
             return;
         }
         let mut left = self.that_name(register) & these;
@@ -177,7 +187,7 @@ impl Values {
         self.drop_value(register);
         self.bits[register as usize] = bits;
         self.home_bits[register as usize] = bits;
-        if self.waiting != 0 {
+        if self.named >> register & 1 != 0 {
             let mut left = self.that_name(register);
             while left != 0 {
                 self.drop_value(left.trailing_zeros() as u8);
@@ -198,6 +208,7 @@ impl Values {
         }
         self.of[register as usize] = value;
         self.waiting |= 1 << register;
+        self.named |= value.names();
     }
 
     /// Puts all values that are wanted in their homes, and forgets the others.

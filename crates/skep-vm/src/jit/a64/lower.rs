@@ -19,6 +19,7 @@ impl Backend for A64 {
     type Asm = Asm;
     type Cold = Cold;
     type Gates = Gates;
+    const BY_PLACE: bool = false;
 }
 
 pub(super) type Lower<'a> = Pass<'a, A64>;

@@ -67,6 +67,15 @@ pub(crate) enum Cold {
         operand: u32,
         pc: u32,
     },
+    /// Gets something back on the way to an operation.
+    Refund { at: Label, amount: i32, to: Label },
+    /// Nothing is left on the way back to an operation, before which so much is owed.
+    Spent {
+        at: Label,
+        to: Label,
+        owed: i32,
+        pc: u32,
+    },
     /// What follows a tail call of function `function`, whose answer is in r11.
     TailCall { at: Label, function: usize },
 }
@@ -187,6 +196,20 @@ impl Lower<'_> {
                 self.asm.mov_ri(R11, pc.into());
                 self.asm.call(gate);
                 self.asm.jmp(done, false);
+            }
+            Cold::Refund { at, amount, to } => {
+                self.asm.bind(at);
+                self.charge(-amount);
+                self.asm.jmp(to, false);
+            }
+            Cold::Spent { at, to, owed, pc } => {
+                let gate = self.gate(Gate::Account);
+                self.asm.bind(at);
+                self.charge(owed);
+                self.asm.mov_ri(R11, pc.into());
+                self.asm.call(gate);
+                self.charge(-owed);
+                self.asm.jmp(to, false);
             }
             Cold::TailCall { at, function } => {
                 let returned = self.asm.label();

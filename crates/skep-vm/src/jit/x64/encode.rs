@@ -200,17 +200,27 @@ impl Asm {
     /// The lowest `len` bytes of `word`.
     #[inline(always)]
     fn put(&mut self, word: u64, len: usize) {
-        self.bytes.extend_from_slice(&word.to_le_bytes()[..len]);
+        let at = self.bytes.len();
+        if self.bytes.capacity() - at < 8 {
+            self.bytes.reserve(64);
+        }
+        // SAFETY: eight bytes fit behind the vector's, as just made sure; of those written, as many as are now counted as
+        // its own are initialised (`len` is 8 at most).
+        unsafe {
+            let end = self.bytes.as_mut_ptr().add(at);
+            end.cast::<u64>().write_unaligned(word.to_le());
+            self.bytes.set_len(at + len.min(8));
+        }
     }
 
     #[inline(always)]
     fn byte(&mut self, byte: u8) {
-        self.bytes.push(byte);
+        self.put(byte.into(), 1);
     }
 
     #[inline(always)]
     fn imm32(&mut self, value: i32) {
-        self.bytes.extend_from_slice(&value.to_le_bytes());
+        self.put(u64::from(value as u32), 4);
     }
 
     /// Prefixes, opcode (up to three bytes, first in the lowest) and a register operand in r/m.

@@ -39,29 +39,45 @@ impl Lower<'_> {
         }
     }
 
-    /// Pays at a jump back or a call of a function, and looks whether anything is left. Answers what a conditional jump
-    /// gets back if it does not jump, and a call after it.
-    pub fn pay(&mut self) -> i32 {
-        if !self.limited {
-            return 0;
+    /// Jumps on a condition that is in the flags. Code with a budget pays on the way back, if anything is left, and gets
+    /// back on the way ahead what it goes around.
+    fn jump_if(&mut self, cond: Cond, to: usize) {
+        let label = Label(to as u32);
+        let due = self.owed_after().wrapping_sub(self.owed(to));
+        if !self.limited || due == 0 && to > self.pc {
+            let near = self.is_near(to);
+            return self.asm.jcc(cond, label, near);
         }
-        let Some(edge) = self.edge() else { return 0 };
-        if edge.amount == 0 {
-            self.asm.test_rr(true, R9, R9);
-        } else {
-            self.asm.alu_ri(Alu::Sub, true, R9, edge.amount);
+        if to > self.pc {
+            let at = self.asm.label();
+            self.asm.jcc(cond, at, false);
+            return self.cold.push(Cold::Refund {
+                at,
+                amount: due.wrapping_neg(),
+                to: label,
+            });
         }
-        let (spent, done) = (self.asm.label(), self.asm.label());
-        self.asm.jcc(Cond::S, spent, false);
-        self.asm.bind(done);
-        self.cold.push(Cold::Gate {
-            at: spent,
-            done,
-            gate: Gate::Account,
-            operand: 0,
+        let past = self.asm.label();
+        self.asm.jcc(cond.negated(), past, true);
+        self.go_back(to);
+        self.asm.bind(past);
+    }
+
+    /// Pays for the way back to an operation, and goes there if anything is left.
+    fn go_back(&mut self, to: usize) {
+        let (label, owed) = (Label(to as u32), self.owed(to));
+        let due = self.owed_after().wrapping_sub(owed);
+        self.charge(due);
+        self.asm.alu_ri(Alu::Cmp, true, R9, owed);
+        self.asm.jcc(Cond::Ge, label, false);
+        let at = self.asm.label();
+        self.asm.jmp(at, false);
+        self.cold.push(Cold::Spent {
+            at,
+            to: label,
+            owed,
             pc: self.pc as u32,
         });
-        if edge.refund { edge.amount } else { 0 }
     }
 
     pub fn branch(&mut self, op: &Op, next: usize) -> usize {
@@ -71,11 +87,8 @@ impl Lower<'_> {
         }
         let wanted = self.scan.live_at(to);
         self.values.flush_only(&mut self.asm, wanted, self.keep);
-        let refund = self.pay();
         let cond = self.compare(op);
-        let near = self.is_near(to);
-        self.asm.jcc(cond, Label(to as u32), near);
-        self.charge(-refund);
+        self.jump_if(cond, to);
         0
     }
 
@@ -164,20 +177,27 @@ impl Lower<'_> {
         }
         let cond = self.compare(op);
         if truth {
-            let cond = if first == 1 { cond } else { cond.negated() };
-            self.asm.set(cond, home);
+            let one = if first == 1 { cond } else { cond.negated() };
+            self.asm.set(one, home);
         } else {
             self.asm.mov_ri(R11, first);
             self.asm.cmov(cond, true, home, R11);
         }
         if self.limited {
-            // What is not jumped around costs.
-            self.asm.set(cond.negated(), R11);
-            self.asm.zero_extend(Width::B, R11, R11);
-            if cost == 2 {
-                self.asm.alu_rr(Alu::Add, true, R11, R11);
-            }
-            self.asm.alu_rr(Alu::Sub, true, R9, R11);
+            // What is jumped around costs nothing.
+            let jumped = if truth && first == 1 {
+                home
+            } else {
+                self.asm.set(cond, R11);
+                self.asm.zero_extend(Width::B, R11, R11);
+                R11
+            };
+            let left = Mem {
+                base: Some(R9),
+                index: Some((jumped, cost - 1)),
+                disp: 0,
+            };
+            self.asm.lea(true, R9, left);
         }
         self.wrote(dst, if truth { 1 } else { 64 });
         Some(1)
@@ -186,7 +206,11 @@ impl Lower<'_> {
     pub fn jump(&mut self, op: &Op) {
         let to = target(self.pc, op.off.into());
         self.values.flush(&mut self.asm, self.live);
-        self.pay();
+        if self.limited && to <= self.pc {
+            return self.go_back(to);
+        }
+        let due = self.owed_after().wrapping_sub(self.owed(to));
+        self.charge(due);
         if to != self.pc + 1 {
             let near = self.is_near(to);
             self.asm.jmp(Label(to as u32), near);
@@ -196,19 +220,14 @@ impl Lower<'_> {
     pub fn may_goto(&mut self, op: &Op) {
         let to = target(self.pc, op.off.into());
         self.values.flush(&mut self.asm, self.live);
-        let refund = self.pay();
         self.asm.alu_mi(Alu::Cmp, false, field(at::MAY_GOTO), 0);
-        let near = self.is_near(to);
-        self.asm.jcc(Cond::E, Label(to as u32), near);
-        self.charge(-refund);
+        self.jump_if(Cond::E, to);
         self.asm.dec_m(false, field(at::MAY_GOTO));
     }
 
     pub fn exit(&mut self) {
         self.values.flush(&mut self.asm, self.keep);
-        if let Some(edge) = self.edge() {
-            self.charge(edge.amount);
-        }
+        self.charge(self.owed_after());
         self.epilogue(self.function);
         self.asm.ret();
     }
@@ -342,6 +361,9 @@ impl Lower<'_> {
     pub fn tail_call(&mut self, op: &Op) {
         self.values.flush(&mut self.asm, self.keep);
         let gate = self.gate(Gate::TailCall);
+        // The other program counts from its own start.
+        let owed = self.owed_after();
+        self.charge(owed);
         self.asm.mov_ri(R10, op.imm as u64);
         self.asm.mov_ri(R11, self.pc as u64);
         self.asm.call(gate);
@@ -352,6 +374,7 @@ impl Lower<'_> {
             at: away,
             function: self.function,
         });
+        self.charge(-owed);
         self.asm.load(Width::D, RAX, field(at::SCRATCH));
         self.called(1);
     }

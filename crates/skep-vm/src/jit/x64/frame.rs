@@ -81,7 +81,10 @@ impl Lower<'_> {
         if frame.space != 0 {
             self.asm.alu_ri(Alu::Sub, true, RSP, frame.space as i32);
         }
+        // Where functions run into each other, places do not count from here.
         let own = self.program.functions[function];
+        let owed = self.owed(own.start);
+        self.charge(-owed);
         if frame.pointer && own.zeroed {
             self.zero_frame(if self.scan.apart {
                 own.stack

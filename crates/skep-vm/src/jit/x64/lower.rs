@@ -29,6 +29,7 @@ impl Backend for X64 {
     type Asm = Asm;
     type Cold = Cold;
     type Gates = Gates;
+    const BY_PLACE: bool = true;
 }
 
 pub(super) type Lower<'a> = Pass<'a, X64>;
@@ -37,7 +38,7 @@ pub(super) type Lower<'a> = Pass<'a, X64>;
 pub(super) fn lower(input: &Input<'_>, short: bool) -> Result<Lowered, Unfit> {
     let count = input.program.ops.len();
     // The first labels are the operations'.
-    let mut asm = Asm::new(count + 1, 8 * count + 512);
+    let mut asm = Asm::new(count + 1, 6 * count + 512);
     let entries = input.program.functions.iter().map(|_| asm.label());
     let entries = entries.collect();
     let gates = Gates::new(&mut asm);
@@ -151,8 +152,9 @@ impl Lowering for Lower<'_> {
         Lower::charge(self, amount);
     }
 
+    /// Calls pay nothing: who is called counts its own.
     fn pay(&mut self) -> i32 {
-        Lower::pay(self)
+        0
     }
 
     fn combine(&mut self, op: Combine, dst: u8, src: u8, wide: bool) {
