@@ -23,7 +23,7 @@ struct Service {
 const EMPTY: &str = "r0 = 0";
 const FIELDS: &str = "r0 = 0\nr2 = *(u64 *)(r1 + 0)\nr3 = *(u64 *)(r1 + 8)\nr4 = r2\nr4 += 1\nif r4 > r3 goto out\nr0 = *(u8 *)(r2 + 0)\nout:\n*(u32 *)(r1 + 16) = r0";
 const LOOP: &str =
-    "r0 = 0\nr2 = 0\nagain:\nr2 += 3\nr2 ^= r0\nr2 *= 5\nr0 += 1\nif r0 < 200000 goto again";
+    "r0 = 0\nr2 = 0\nagain:\nr2 += 3\nr2 ^= r0\nr2 *= 5\nr0 += 1\nif r0 < 150000 goto again";
 const NUMBER: &str = "r1 = 5\ncall 1000";
 const SLICE: &str = "*(u64 *)(r10 - 8) = 1\nr1 = r10\nr1 += -8\nr2 = 8\ncall 1001";
 

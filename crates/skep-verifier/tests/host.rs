@@ -16,6 +16,11 @@ static REQUEST: ContextLayout = ContextLayout {
             write: Access::Narrow,
             ..Field::scalar("verdict", 16, 4)
         },
+        Field {
+            read: Access::Denied,
+            write: Access::Narrow,
+            ..Field::scalar("mark", 20, 4)
+        },
         Field::pointer("data", 24, 8, FieldValue::PacketStart),
         Field::pointer("data_end", 32, 8, FieldValue::PacketEnd),
         Field::pointer(
@@ -209,6 +214,11 @@ fn bytes_of_the_context_are_memory_for_helpers() {
     assert_eq!(verdict("r1 += 8\nr2 = 8\ncall 1001\nr0 = 0\nexit"), Ok(()));
     assert_eq!(verdict("r1 += 16\nr2 = 4\ncall 1002\nr0 = 0\nexit"), Ok(()));
     refused("r2 = 17\ncall 1001\nr0 = 0\nexit", "invalid bpf_context");
+    // A helper that changes bytes sees what they were.
+    refused(
+        "r1 += 20\nr2 = 4\ncall 1002\nr0 = 0\nexit",
+        "invalid bpf_context access off=20 size=4",
+    );
     refused("r2 = 16\ncall 1002\nr0 = 0\nexit", "invalid bpf_context");
     refused(
         "r1 += 24\nr2 = 8\ncall 1001\nr0 = 0\nexit",

@@ -66,7 +66,7 @@ impl Verifier<'_> {
         regno: u8,
         reg: &Reg,
         size: u32,
-        write: bool,
+        (read, write): (bool, bool),
         zero_size_allowed: bool,
     ) -> Rule {
         self.check_pointer_offset(reg, regno, true)?;
@@ -78,9 +78,10 @@ impl Verifier<'_> {
             Some(field)
         });
         let fits = field.is_some_and(|field| {
-            let access = if write { field.write } else { field.read };
+            let allows = |asked: bool, access| !asked || access == FieldAccess::Narrow;
             let end = i64::from(reg.off) + i64::from(size);
-            access == FieldAccess::Narrow
+            allows(read, field.read)
+                && allows(write, field.write)
                 && field.value == FieldValue::Scalar
                 && end <= i64::from(field.offset) + i64::from(field.size)
         });

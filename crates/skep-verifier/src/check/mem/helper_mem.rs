@@ -63,8 +63,15 @@ impl Verifier<'_> {
                 self.access_btf(regno, &reg, off, &Access::read(bytes))
             }
             Kind::Ctx if self.platform.host.is_some() => {
-                let fills = write || meta.is_some_and(|meta| meta.raw_mode);
-                self.check_context_bytes(regno, &reg, bytes, fills, zero_size_allowed)
+                // What is only filled is not read; anything else is, even if it is written too.
+                let raw = meta.is_some_and(|meta| meta.raw_mode);
+                self.check_context_bytes(
+                    regno,
+                    &reg,
+                    bytes,
+                    (!raw, write || raw),
+                    zero_size_allowed,
+                )
             }
             Kind::Ctx if !self.converts_ctx() => {
                 if size == 0 {
