@@ -129,3 +129,67 @@ fn failures_say_whose_they_are() {
     );
     fails(&["no-such-command"], 2, "no-such-command");
 }
+
+/// The comparison with the packet's end becomes one comparison and one jump on both architectures, and every jump leads to
+/// an offset of the listing.
+#[test]
+fn disasm_shows_the_machine_code_of_each_instruction() {
+    let object = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../examples/protocols/protocols.s"
+    );
+    for (arch, compare, ends) in [("x86-64", "cmp", "ret"), ("arm64", "cmp", "ret")] {
+        let jit = format!("--jit={arch}");
+        let listing = text(&["disasm", &jit, "-S", object]);
+        let first = listing.lines().next().unwrap_or_default();
+        assert!(first.starts_with("count: 35 instructions, "), "{first}");
+        assert!(first.contains(&format!("bytes of {arch} code, proven safe")));
+        assert!(listing.contains("; if (data + 14 > end)"), "{listing}");
+        let after = listing
+            .split("if r1 > r6")
+            .nth(1)
+            .unwrap_or_default()
+            .split("if r1 == ")
+            .next()
+            .unwrap_or_default();
+        assert!(after.contains(compare), "{after}");
+        assert!(
+            listing
+                .lines()
+                .any(|line| line.trim_end().ends_with(ends) || line.contains("ret ")),
+            "{listing}"
+        );
+
+        let listed: serde_json::Value =
+            serde_json::from_str(&text(&["disasm", "--json", &jit, object])).unwrap();
+        let program = &listed["programs"][0];
+        let insns = program["insns"].as_array().unwrap();
+        let mut bytes = 0;
+        let mut offsets = Vec::new();
+        let parts = [&program["entry"], &program["shared"]];
+        let native = insns
+            .iter()
+            .map(|insn| &insn["native"])
+            .chain(parts)
+            .flat_map(|part| part.as_array().unwrap());
+        for insn in native {
+            offsets.push(insn["offset"].as_u64().unwrap());
+            bytes += insn["bytes"].as_str().unwrap().len() as u64 / 2;
+        }
+        assert_eq!(bytes, program["bytes"].as_u64().unwrap(), "no byte is lost");
+        let jumps = listing.lines().filter_map(|line| {
+            let (code, target) = line.split_once(": ")?.1.rsplit_once(' ')?;
+            let jump = ["ja", "jz", "jnz", "jmp", "b.hi", "b.eq", "b.ne", "b"];
+            let is_jump = jump
+                .iter()
+                .any(|jump| code.trim_end().ends_with(&format!(" {jump}")));
+            is_jump.then(|| u64::from_str_radix(target, 16).ok())?
+        });
+        let mut count = 0;
+        for target in jumps {
+            count += 1;
+            assert!(offsets.contains(&target), "{target:x} in {listing}");
+        }
+        assert!(count > 3, "{listing}");
+    }
+}

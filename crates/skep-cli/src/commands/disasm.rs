@@ -10,6 +10,10 @@ use skep_spec::disasm::{self, Style};
 use crate::exit::Failure;
 use crate::output;
 
+mod native;
+
+use native::Native;
+
 /// Show the instructions of an object.
 #[derive(Args)]
 pub struct Disasm {
@@ -24,10 +28,16 @@ pub struct Disasm {
     /// The whole object as text that `skep asm` reads.
     #[arg(long, conflicts_with_all = ["program", "source"])]
     text: bool,
+    /// The machine code that the embedded engine compiles programs to, below each instruction.
+    #[arg(long, value_enum, value_name = "ARCH", num_args = 0..=1, require_equals = true, default_missing_value = "host", conflicts_with = "text")]
+    jit: Option<Native>,
 }
 
 impl Disasm {
     pub fn run(&self, json: bool) -> Result<(), Failure> {
+        if let Some(native) = self.jit {
+            return output::print(&native::show(self, native, json)?);
+        }
         let object = super::read_object(&self.file, true)?;
         if self.text {
             let text =

@@ -80,6 +80,9 @@ pub struct RunArgs {
     /// Run programs that are not verified: each of their accesses is checked as they run.
     #[arg(long)]
     pub sandbox: bool,
+    /// Interpret programs instead of compiling them to machine code.
+    #[arg(long)]
+    pub no_jit: bool,
     /// Stop a program's run after this many instructions.
     #[arg(long, value_name = "N")]
     pub insns_max: Option<u64>,
@@ -176,6 +179,7 @@ pub fn run(args: &RunArgs, json: bool) -> Result<u8, Failure> {
     if args.sandbox {
         builder = builder.verify(Verify::Never);
     }
+    builder = builder.compile(!args.no_jit);
     if let Some(cpus) = args.cpus {
         builder = builder.cpus(cpus);
     }

@@ -60,6 +60,9 @@ pub struct TestRunArgs {
     /// Run a program that is not verified: each of its accesses is checked as it runs.
     #[arg(long)]
     pub sandbox: bool,
+    /// Interpret programs instead of compiling them to machine code.
+    #[arg(long)]
+    pub no_jit: bool,
     /// Stop a run after this many instructions.
     #[arg(long, value_name = "N")]
     pub insns_max: Option<u64>,
@@ -103,7 +106,7 @@ pub fn run(args: &TestRunArgs, json: bool) -> Result<u8, Failure> {
                 insns: args.insns_max,
                 ..Limits::default()
             };
-            let mut builder = Embedded::builder().limits(limits);
+            let mut builder = Embedded::builder().limits(limits).compile(!args.no_jit);
             if args.sandbox {
                 builder = builder.verify(Verify::Never);
             }
