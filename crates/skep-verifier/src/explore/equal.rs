@@ -356,7 +356,11 @@ impl Comparison<'_> {
         {
             return false;
         }
-        old.num.covers(&current.num) && self.ids.check_scalar(old.id, current.id)
+        // A number that is another one plus a constant shares its identity with it: the old link must be there now.
+        old.num.covers(&current.num)
+            && self
+                .ids
+                .check_scalar(old.id & !LINKED_ADD, current.id & !LINKED_ADD)
     }
 
     /// Whether the old slot covers the current one.
