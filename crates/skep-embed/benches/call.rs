@@ -102,21 +102,19 @@ fn plugin(name: &str, builder: Builder<Request<'static>, Service>, text: &str) {
 }
 
 fn line(name: &str, mut call: impl FnMut(&mut Request<'_>) -> u64) {
-    let mut least = f64::INFINITY;
     let mut request = Request {
         body: Bytes::new(b"abc"),
         verdict: 0,
     };
-    // As many calls as take some milliseconds.
-    let started = Instant::now();
-    black_box(call(&mut request));
-    let calls = 5_000_000 / (started.elapsed().as_nanos() as u32 + 20) + 20;
-    for _ in 0..15 {
+    let mut round = |calls: u32| {
         let started = Instant::now();
         for _ in 0..calls {
             black_box(call(black_box(&mut request)));
         }
-        least = least.min(started.elapsed().as_nanos() as f64 / f64::from(calls));
-    }
-    println!("{name:32} {least:9.2} ns");
+        started.elapsed().as_nanos() as f64
+    };
+    // As many calls as take some milliseconds.
+    let calls = (5e6 / (round(10) / 10.0 + 1.0)) as u32 + 20;
+    let least = (0..15).map(|_| round(calls)).fold(f64::INFINITY, f64::min);
+    println!("{name:32} {:9.2} ns", least / f64::from(calls));
 }
