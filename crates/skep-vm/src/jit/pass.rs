@@ -7,7 +7,7 @@
 use crate::decode::{Code, Op};
 use crate::program::Program;
 
-use super::scan::{Charges, Edge, FunctionScan, Mask, Scan, flow, flow_at, owed, target};
+use super::scan::{FunctionScan, Mask, Scan, flow, flow_at, owed, target};
 use super::value::{Place, Value, Values};
 use super::{Input, is_native};
 
@@ -22,8 +22,6 @@ pub(crate) trait Backend: Sized {
     type Cold;
     /// The ways to thunks that were asked for.
     type Gates;
-    /// It counts by place ([`Pass::owed`]), not by [`Pass::edge`].
-    const BY_PLACE: bool;
 }
 
 /// One pass over a program.
@@ -44,10 +42,7 @@ pub(crate) struct Pass<'a, B: Backend> {
     pub keep: Mask,
     pub cold: Vec<B::Cold>,
     pub gates: B::Gates,
-    charges: Charges,
     owed: Box<[i32]>,
-    next_start: usize,
-    next_edge: usize,
     /// Index of the function at hand.
     pub function: usize,
     /// Where each function is entered.
@@ -65,10 +60,6 @@ pub(crate) trait Lowering {
     fn loop_head(&mut self);
     /// The function at hand starts here; `start` is for the program's first.
     fn open_function(&mut self, start: Label);
-    /// Takes so much from the budget.
-    fn charge(&mut self, amount: i32);
-    /// Pays what [`Pass::edge`] says is due, and looks whether anything is left; answers what is to be given back.
-    fn pay(&mut self) -> i32;
 
     /// `dst = dst op src`, or with a constant that is not one of those that wait.
     fn combine(&mut self, op: Combine, dst: u8, src: u8, wide: bool);
@@ -150,18 +141,11 @@ where
             keep: 0,
             cold: Vec::new(),
             gates,
-            charges: if input.limited && !B::BY_PLACE {
-                Charges::new(program, scan)
-            } else {
-                Charges::default()
-            },
-            owed: if input.limited && B::BY_PLACE {
+            owed: if input.limited {
                 owed(program, scan)
             } else {
                 Box::default()
             },
-            next_start: 0,
-            next_edge: 0,
             function: 0,
             entries,
             pc: 0,
@@ -207,7 +191,6 @@ where
                 continue;
             }
             self.bind(Label(pc as u32));
-            self.start_charge();
             let (uses, _) = self.scan.uses(self.program, op);
             self.live = if flow & flow::LAST != 0 {
                 0
@@ -222,33 +205,6 @@ where
             falls = flow & flow::LAST == 0;
             pc = next + skip;
         }
-    }
-
-    /// Pays what the operation at hand starts with.
-    fn start_charge(&mut self) {
-        while let Some(&(pc, amount)) = self.charges.starts.get(self.next_start) {
-            if pc as usize > self.pc {
-                return;
-            }
-            if pc as usize == self.pc {
-                self.charge(amount);
-            }
-            self.next_start += 1;
-        }
-    }
-
-    /// The payment due at the jump, call or exit at hand.
-    pub fn edge(&mut self) -> Option<Edge> {
-        while let Some(edge) = self.charges.edges.get(self.next_edge) {
-            if edge.pc as usize > self.pc {
-                return None;
-            }
-            self.next_edge += 1;
-            if edge.pc as usize == self.pc {
-                return Some(*edge);
-            }
-        }
-        None
     }
 
     /// What code with a budget owes before an operation, or, for the one after the operation at hand, after that: see
@@ -362,34 +318,10 @@ where
             }
             Ja => self.jump(op),
             MayGoto => self.may_goto(op),
-            Call | CallX => {
-                self.values.flush(&mut self.asm, self.keep);
-                let refund = Lowering::pay(self);
-                if op.code == Call {
-                    self.call(op);
-                } else {
-                    self.call_x(op);
-                }
-                self.charge(-refund);
-            }
-            CallPure => self.call_helper(op),
-            CallHelper | TailCall => {
-                self.values.flush(&mut self.asm, self.keep);
-                // Who calls back counts from here.
-                let edge = self.edge();
-                let due = edge.map_or(0, |edge| edge.amount);
-                self.charge(due);
-                if op.code == CallHelper {
-                    self.call_helper(op);
-                } else {
-                    self.tail_call(op);
-                }
-                self.charge(if edge.is_some_and(|edge| edge.refund) {
-                    -due
-                } else {
-                    0
-                });
-            }
+            Call => self.call(op),
+            CallX => self.call_x(op),
+            CallPure | CallHelper => self.call_helper(op),
+            TailCall => self.tail_call(op),
             Exit => self.exit(),
             Packet => self.packet(op),
             Poison => self.poison(),

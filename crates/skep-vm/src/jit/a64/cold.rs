@@ -47,6 +47,15 @@ pub(crate) enum Cold {
         operand: u32,
         pc: u32,
     },
+    /// Gets something back on the way to an operation.
+    Refund { at: Label, amount: i32, to: Label },
+    /// Nothing is left on the way back to an operation, before which so much is owed.
+    Spent {
+        at: Label,
+        to: Label,
+        owed: i32,
+        pc: u32,
+    },
     /// What follows a tail call of function `function`, whose answer is in x9 and in the flags.
     TailCall { at: Label, function: usize },
 }
@@ -127,6 +136,20 @@ impl Lower<'_> {
                 self.asm.mov_imm(PC, pc.into());
                 self.asm.bl(gate);
                 self.asm.b(done);
+            }
+            Cold::Refund { at, amount, to } => {
+                self.asm.bind(at);
+                self.charge(-amount);
+                self.asm.b(to);
+            }
+            Cold::Spent { at, to, owed, pc } => {
+                let gate = self.gate(Gate::Account);
+                self.asm.bind(at);
+                self.charge(owed);
+                self.asm.mov_imm(PC, pc.into());
+                self.asm.bl(gate);
+                self.charge(-owed);
+                self.asm.b(to);
             }
             Cold::TailCall { at, function } => {
                 let returned = self.asm.label();

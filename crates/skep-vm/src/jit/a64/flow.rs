@@ -11,11 +11,9 @@ use crate::memory::FRAME_STRIDE;
 
 use super::cold::Cold;
 use super::encode::immediate::Logical;
-use super::encode::{
-    Access, Arith, Cond, Extend, Logic, Reg, SP, Select, Size, Width, ZR, fits_add,
-};
+use super::encode::{Access, Arith, Cond, Extend, Logic, Reg, SP, Select, Size, Width, ZR};
 use super::gate::Gate;
-use super::home::{ADDRESS, FRAME_TOP, HOME, LEFT, OPERAND, PC, RUN, STEP, STORED, width};
+use super::home::{ADDRESS, FRAME_TOP, HOME, LEFT, OPERAND, PC, RUN, STORED, width};
 use super::lower::Lower;
 
 /// Conditions of the families of jumps, in the order of [`Code`]; the last is of a test.
@@ -43,6 +41,18 @@ enum When {
     BitSet(Reg, u32),
 }
 
+impl When {
+    fn inverted(self) -> When {
+        match self {
+            When::Flags(cond) => When::Flags(cond.inverted()),
+            When::Zero(width, reg) => When::NotZero(width, reg),
+            When::NotZero(width, reg) => When::Zero(width, reg),
+            When::BitClear(reg, bit) => When::BitSet(reg, bit),
+            When::BitSet(reg, bit) => When::BitClear(reg, bit),
+        }
+    }
+}
+
 impl Lower<'_> {
     /// Takes so many instructions from what is left.
     pub fn charge(&mut self, amount: i32) {
@@ -52,36 +62,54 @@ impl Lower<'_> {
         }
     }
 
-    /// Pays at a jump back, and looks whether anything is left. Answers what a conditional jump gets back if it does
-    /// not jump.
-    pub fn pay(&mut self) -> i32 {
-        if !self.limited {
-            return 0;
+    /// Jumps if. Code with a budget pays on the way back, if anything is left, and gets back on the way ahead what it goes
+    /// around.
+    fn jump_if(&mut self, when: When, to: usize) {
+        let label = Label(to as u32);
+        let due = self.owed_after().wrapping_sub(self.owed(to));
+        if !self.limited || due == 0 && to > self.pc {
+            return self.jump_when(when, label);
         }
-        let Some(edge) = self.edge() else { return 0 };
-        let size = u64::from(edge.amount.unsigned_abs());
-        if fits_add(size) {
-            let op = if edge.amount < 0 {
-                Arith::Adds
-            } else {
-                Arith::Subs
-            };
-            self.asm.arith_imm(op, Width::X, LEFT, LEFT, size);
-        } else {
-            self.asm.mov_imm(STEP, edge.amount as i64 as u64);
-            self.asm.arith(Arith::Subs, Width::X, LEFT, LEFT, STEP);
+        if to > self.pc {
+            let at = self.asm.label();
+            self.jump_when(when, at);
+            return self.cold.push(Cold::Refund {
+                at,
+                amount: due.wrapping_neg(),
+                to: label,
+            });
         }
-        let (spent, done) = (self.asm.label(), self.asm.label());
-        self.asm.b_if(Cond::Mi, spent);
-        self.asm.bind(done);
-        self.cold.push(Cold::Gate {
-            at: spent,
-            done,
-            gate: Gate::Account,
-            operand: 0,
+        let past = self.asm.label();
+        self.jump_when(when.inverted(), past);
+        self.go_back(to);
+        self.asm.bind(past);
+    }
+
+    fn jump_when(&mut self, when: When, to: Label) {
+        match when {
+            When::Flags(cond) => self.asm.b_if(cond, to),
+            When::Zero(width, reg) => self.asm.cbz(width, reg, to),
+            When::NotZero(width, reg) => self.asm.cbnz(width, reg, to),
+            When::BitClear(reg, bit) => self.asm.tbz(reg, bit, to),
+            When::BitSet(reg, bit) => self.asm.tbnz(reg, bit, to),
+        }
+    }
+
+    /// Pays for the way back to an operation, and goes there if anything is left.
+    fn go_back(&mut self, to: usize) {
+        let (label, owed) = (Label(to as u32), self.owed(to));
+        let due = self.owed_after().wrapping_sub(owed);
+        self.charge(due);
+        self.asm.compare_number(Width::X, LEFT, owed.into());
+        self.asm.b_if(Cond::Ge, label);
+        let at = self.asm.label();
+        self.asm.b(at);
+        self.cold.push(Cold::Spent {
+            at,
+            to: label,
+            owed,
             pc: self.pc as u32,
         });
-        if edge.refund { edge.amount } else { 0 }
     }
 
     pub fn branch(&mut self, op: &Op, next: usize) -> usize {
@@ -91,17 +119,8 @@ impl Lower<'_> {
         }
         let wanted = self.scan.live_at(to);
         self.values.flush_only(&mut self.asm, wanted, self.keep);
-        let refund = self.pay();
         let when = self.compare(op);
-        let to = Label(to as u32);
-        match when {
-            When::Flags(cond) => self.asm.b_if(cond, to),
-            When::Zero(width, reg) => self.asm.cbz(width, reg, to),
-            When::NotZero(width, reg) => self.asm.cbnz(width, reg, to),
-            When::BitClear(reg, bit) => self.asm.tbz(reg, bit, to),
-            When::BitSet(reg, bit) => self.asm.tbnz(reg, bit, to),
-        }
-        self.charge(-refund);
+        self.jump_if(when, to);
         0
     }
 
@@ -242,7 +261,11 @@ impl Lower<'_> {
     pub fn jump(&mut self, op: &Op) {
         let to = target(self.pc, op.off.into());
         self.values.flush(&mut self.asm, self.live);
-        self.pay();
+        if self.limited && to <= self.pc {
+            return self.go_back(to);
+        }
+        let due = self.owed_after().wrapping_sub(self.owed(to));
+        self.charge(due);
         if to != self.pc + 1 {
             self.asm.b(Label(to as u32));
         }
@@ -251,10 +274,8 @@ impl Lower<'_> {
     pub fn may_goto(&mut self, op: &Op) {
         let to = target(self.pc, op.off.into());
         self.values.flush(&mut self.asm, self.live);
-        let refund = self.pay();
         self.asm.field(Access::Load, Size::W, OPERAND, at::MAY_GOTO);
-        self.asm.cbz(Width::W, OPERAND, Label(to as u32));
-        self.charge(-refund);
+        self.jump_if(When::Zero(Width::W, OPERAND), to);
         self.asm
             .arith_imm(Arith::Sub, Width::W, OPERAND, OPERAND, 1);
         self.asm
@@ -263,9 +284,7 @@ impl Lower<'_> {
 
     pub fn exit(&mut self) {
         self.values.flush(&mut self.asm, self.keep);
-        if let Some(edge) = self.edge() {
-            self.charge(edge.amount);
-        }
+        self.charge(self.owed_after());
         self.epilogue(self.function);
         self.asm.ret();
     }
@@ -414,6 +433,9 @@ impl Lower<'_> {
     pub fn tail_call(&mut self, op: &Op) {
         self.values.flush(&mut self.asm, self.keep);
         let gate = self.gate(Gate::TailCall);
+        // The other program counts from its own start.
+        let owed = self.owed_after();
+        self.charge(owed);
         self.asm.mov_imm(OPERAND, op.imm as u64);
         self.asm.mov_imm(PC, self.pc as u64);
         self.asm.bl(gate);
@@ -424,6 +446,7 @@ impl Lower<'_> {
             at: away,
             function: self.function,
         });
+        self.charge(-owed);
         self.asm.load_field(HOME[0], at::SCRATCH);
         self.called(1);
     }

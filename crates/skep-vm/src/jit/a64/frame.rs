@@ -129,7 +129,10 @@ impl Lower<'_> {
             self.asm
                 .arith_imm(Arith::Sub, Width::X, SP, SP, frame.space.into());
         }
+        // Where functions run into each other, places do not count from here.
         let own = self.program.functions[function];
+        let owed = self.owed(own.start);
+        self.charge(-owed);
         if frame.pointer && own.zeroed {
             self.zero_frame(if self.scan.apart {
                 own.stack

@@ -19,7 +19,6 @@ impl Backend for A64 {
     type Asm = Asm;
     type Cold = Cold;
     type Gates = Gates;
-    const BY_PLACE: bool = false;
 }
 
 pub(super) type Lower<'a> = Pass<'a, A64>;
@@ -90,14 +89,6 @@ impl Lowering for Lower<'_> {
 
     fn open_function(&mut self, start: Label) {
         Lower::open_function(self, start);
-    }
-
-    fn charge(&mut self, amount: i32) {
-        Lower::charge(self, amount);
-    }
-
-    fn pay(&mut self) -> i32 {
-        Lower::pay(self)
     }
 
     fn combine(&mut self, op: Combine, dst: u8, src: u8, wide: bool) {

@@ -29,7 +29,6 @@ impl Backend for X64 {
     type Asm = Asm;
     type Cold = Cold;
     type Gates = Gates;
-    const BY_PLACE: bool = true;
 }
 
 pub(super) type Lower<'a> = Pass<'a, X64>;
@@ -146,15 +145,6 @@ impl Lowering for Lower<'_> {
 
     fn open_function(&mut self, start: Label) {
         Lower::open_function(self, start);
-    }
-
-    fn charge(&mut self, amount: i32) {
-        Lower::charge(self, amount);
-    }
-
-    /// Calls pay nothing: who is called counts its own.
-    fn pay(&mut self) -> i32 {
-        0
     }
 
     fn combine(&mut self, op: Combine, dst: u8, src: u8, wide: bool) {
