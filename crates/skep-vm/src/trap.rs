@@ -30,7 +30,8 @@ pub struct Trap {
     /// Name of the program (it differs from the one started after a tail call).
     pub program: Arc<str>,
     pub line: Option<Line>,
-    /// The registers of the function that trapped, r0 to r10.
+    /// The registers of the function that trapped, r0 to r10. In a compiled program those that nothing would have read
+    /// any more may show an older value.
     pub regs: Box<[u64; 11]>,
 }
 

@@ -10,8 +10,11 @@ use alloc::format;
 use skep_spec::errno::Errno;
 use skep_spec::map::{MapType, flags};
 
+/// `bpf_map_lookup_elem`, which compilers know for some kinds of map.
+pub(crate) const LOOKUP: u32 = 1;
+
 pub const HELPERS: &[(u32, HelperFn)] = &[
-    (1, lookup_elem),
+    (LOOKUP, lookup_elem),
     (2, update_elem),
     (3, delete_elem),
     (87, push_elem),

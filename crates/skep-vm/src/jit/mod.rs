@@ -13,6 +13,7 @@ use crate::trap::Trap;
 mod a64;
 mod code;
 mod pass;
+pub mod perf;
 pub(crate) mod run;
 mod scan;
 mod thunk;

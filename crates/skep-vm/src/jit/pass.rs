@@ -276,6 +276,11 @@ where
             self.arithmetic(op);
             return 0;
         }
+        let checked = is(LdB, LdsW) || is(StB, StD) || is(StxB, StxD);
+        if checked || is(AtomicAdd32, StoreRelD) && !op.direct {
+            // Should it trap, registers that are wanted show what they hold.
+            self.values.flush_only(&mut self.asm, self.live, self.keep);
+        }
         if is(LdB, LdsW) || is(LdProbeB, LdsProbeW) {
             self.load_checked(op);
             return 0;

@@ -185,9 +185,8 @@ const _: () =
 /// What a function's code does.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct FunctionScan {
-    /// Operations from here to before `end`.
+    /// Its first operation.
     pub start: usize,
-    pub end: usize,
     /// Which of r6 to r9 it changes.
     pub saved: Mask,
     /// Registers that never hold more than 32 bits in it.
@@ -242,9 +241,9 @@ impl Scan {
             may_goto: false,
             machine: false,
         };
-        scan.find_blocks(program);
+        let writes = scan.find_blocks(program);
         scan.find_live(program);
-        scan.find_narrow(program);
+        scan.find_narrow(writes);
         scan
     }
 
@@ -266,9 +265,10 @@ impl Scan {
         self.live[pc]
     }
 
-    fn find_blocks(&mut self, program: &Program) {
+    fn find_blocks(&mut self, program: &Program) -> Vec<Writes> {
         let ops = &*program.ops;
         let mut functions: Vec<FunctionScan> = Vec::with_capacity(program.functions.len());
+        let mut writes: Vec<Writes> = Vec::with_capacity(program.functions.len());
         for (index, function) in program.functions.iter().enumerate() {
             let end = program
                 .functions
@@ -278,13 +278,13 @@ impl Scan {
             set(&mut self.leader, start);
             let mut info = FunctionScan {
                 start,
-                end,
                 ..FunctionScan::default()
             };
             let mut pc = start;
             let mut falls = true;
             // All flags and all registers that occur.
             let (mut any, mut used, mut defined): (u16, Mask, Mask) = (0, 0, 0);
+            let mut written = Writes::default();
             while pc < end {
                 let op = &ops[pc];
                 let flow = flow_at(op);
@@ -311,9 +311,15 @@ impl Scan {
                         used |= self.special(program, op).0;
                     }
                 }
+                if flow & (flow::DEF_DST | flow::DEF_SRC | flow::SPECIAL) != 0
+                    && flow & flow::NARROW == 0
+                {
+                    written.note(ops, pc, op, flow);
+                }
                 falls = flow & flow::LAST == 0;
                 pc += if flow & flow::WIDE != 0 { 2 } else { 1 };
             }
+            writes.push(written);
             info.saved |= defined;
             info.frame |= used >> 10 & 1 != 0;
             info.calls |= any & flow::CALLS != 0;
@@ -324,6 +330,7 @@ impl Scan {
             functions.push(info);
         }
         self.functions = functions.into();
+        writes
     }
 
     /// What an operation reads and writes.
@@ -397,49 +404,19 @@ impl Scan {
     }
 
     /// Registers that only narrow values are ever put into, function by function.
-    fn find_narrow(&mut self, program: &Program) {
-        let ops = &*program.ops;
+    fn find_narrow(&mut self, writes: Vec<Writes>) {
         let mut all = ALL;
-        for function in &mut self.functions {
+        for (function, written) in self.functions.iter_mut().zip(writes) {
             // What comes from outside may be wide.
-            let mut wide: Mask = self.live[function.start] | 1 << 10;
-            let mut copies = [0 as Mask; 11];
-            let mut pc = function.start;
-            while pc < function.end {
-                let op = &ops[pc];
-                let flow = flow_at(op);
-                let mut step = if flow & flow::WIDE != 0 { 2 } else { 1 };
-                if flow & (flow::DEF_DST | flow::DEF_SRC | flow::SPECIAL) == 0
-                    || flow & flow::NARROW != 0
-                {
-                } else if op.code == Code::Mov64X {
-                    copies[op.dst as usize] |= 1 << op.src;
-                } else if op.code == Code::Lsh64K
-                    && is_zero_extension(ops, pc)
-                    && !bit(&self.leader, pc + 1)
-                {
-                    step = 2;
-                } else if matches!(op.code, Code::Mov64K | Code::LdImm64)
-                    && u32::try_from(op.imm).is_ok()
-                    || op.code == Code::And64K && op.imm >= 0
-                    || op.code == Code::Rsh64K && op.imm & 63 >= 32
-                    || op.code == Code::CmpXchg32
-                {
-                } else if flow & flow::SPECIAL != 0 {
-                    wide |= match op.code {
-                        Code::Call | Code::CallX => CALLER_SAVED,
-                        _ => 1,
-                    };
-                } else if flow & flow::DEF_SRC != 0 {
-                    wide |= 1 << op.src;
-                } else {
-                    wide |= 1 << op.dst;
+            let mut wide = written.wide | self.live[function.start] | 1 << 10;
+            for (pc, register) in written.extensions {
+                if bit(&self.leader, pc + 1) {
+                    wide |= 1 << register;
                 }
-                pc += step;
             }
             // At most one register joins a round.
-            for _ in 0..copies.len() {
-                for (register, from) in copies.iter().enumerate() {
+            for _ in 0..written.copies.len() {
+                for (register, from) in written.copies.iter().enumerate() {
                     if from & wide != 0 {
                         wide |= 1 << register;
                     }
@@ -452,6 +429,33 @@ impl Scan {
             for function in &mut self.functions {
                 function.narrow = all;
             }
+        }
+    }
+}
+
+/// What a function puts into registers that may take more than 32 bits.
+#[derive(Default)]
+struct Writes {
+    wide: Mask,
+    /// By destination, which registers are copied there.
+    copies: [Mask; 11],
+    /// First halves of `<<= 32; >>= 32`, and their register: narrow if nothing jumps between.
+    extensions: Vec<(usize, u8)>,
+}
+
+impl Writes {
+    /// Takes note of an operation whose flags do not say that it gives something narrow.
+    fn note(&mut self, ops: &[Op], pc: usize, op: &Op, flow: u16) {
+        match op.code {
+            Code::Mov64X => self.copies[op.dst as usize] |= 1 << op.src,
+            Code::Lsh64K if is_zero_extension(ops, pc) => self.extensions.push((pc, op.dst)),
+            Code::Mov64K | Code::LdImm64 if u32::try_from(op.imm).is_ok() => {}
+            Code::And64K if op.imm >= 0 => {}
+            Code::Rsh64K if op.imm & 63 >= 32 => {}
+            Code::CmpXchg32 => {}
+            Code::Call | Code::CallX => self.wide |= CALLER_SAVED,
+            _ if flow & flow::SPECIAL != 0 => self.wide |= 1,
+            _ => self.wide |= defines_of(op, flow),
         }
     }
 }

@@ -16,6 +16,14 @@ pub(crate) struct Array {
     values: Region,
 }
 
+/// Values one after the other: that of index `i` starts at `start + i * stride`, if `i` is less than `entries`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Flat {
+    pub start: u64,
+    pub stride: usize,
+    pub entries: u32,
+}
+
 /// The checks on the definition of every kind that the kernel builds on its array.
 pub(crate) fn check(def: &MapDef, extra: u32) -> Result<(), Errno> {
     require(def.max_entries != 0 && def.key_size == 4 && def.value_size != 0)?;
@@ -36,6 +44,15 @@ impl Array {
             stride,
             values: Region::of(def.max_entries as usize, stride)?,
         })
+    }
+
+    /// Where the values lie.
+    pub(crate) fn flat(&self) -> Flat {
+        Flat {
+            start: self.values.start(),
+            stride: self.stride,
+            entries: self.def.max_entries,
+        }
     }
 
     fn offset(&self, index: u32) -> Option<usize> {

@@ -45,6 +45,7 @@ pub mod user_ringbuf;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use array::Flat;
 pub use create::{CreateOptions, create, is_supported};
 
 /// One map, as programs and users see it. `cpu` is the CPU that the calling program runs on.
@@ -160,6 +161,11 @@ pub unsafe trait Map: Send + Sync {
 
 /// What only one kind of map can do.
 impl dyn Map + '_ {
+    /// Where the values of an array lie, for as long as it lives.
+    pub(crate) fn as_flat(&self) -> Option<Flat> {
+        self.as_any().downcast_ref().map(array::Array::flat)
+    }
+
     pub fn as_ringbuf(&self) -> Option<&ringbuf::RingBuf> {
         self.as_any().downcast_ref()
     }

@@ -345,6 +345,9 @@ impl Lower<'_> {
 
     pub fn call_helper(&mut self, op: &Op) {
         self.values.flush(&mut self.asm, self.keep);
+        if self.lookup(op) {
+            return self.called(CALLER_SAVED);
+        }
         let gate = if op.code == Code::CallPure {
             Gate::Pure
         } else {

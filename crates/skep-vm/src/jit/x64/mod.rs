@@ -19,6 +19,7 @@ mod flow;
 mod frame;
 mod gate;
 mod lower;
+mod map;
 mod memory;
 mod value;
 
