@@ -17,7 +17,7 @@ use skep_verifier::input::MapInfo;
 use skep_verifier::recording::{self, Concrete, Recording};
 use skep_verifier::{Input, Verified};
 use skep_vm::packet::{PacketCtx, PacketKind};
-use skep_vm::{Ctx, FixedEnv, Image, Limits, Map, Moment, Program, Watch};
+use skep_vm::{Ctx, FixedEnv, Image, JitOptions, Limits, Map, Moment, Program, Watch};
 
 /// Immediates.
 trait Immediates {
@@ -504,10 +504,16 @@ fn check(insns: &[Insn], random: &mut Random) -> Option<Result<u64, String>> {
         Err(error) => return Some(Err(format!("accepted, and not loadable: {error}"))),
     };
     // The recording compares more strictly; the proof is that of a plain verification.
-    let proven = match skep::engine::embedded::prove(&input(insns), image) {
-        Ok(program) => program,
-        Err(error) => return Some(Err(format!("accepted, and not proven: {error}"))),
+    let prove = || {
+        skep::engine::embedded::prove(&input(insns), image.clone())
+            .map_err(|error| format!("accepted, and not proven: {error}"))
     };
+    let (proven, compiled) = match (prove(), prove()) {
+        (Ok(proven), Ok(compiled)) => (proven, compiled),
+        (Err(error), _) | (_, Err(error)) => return Some(Err(error)),
+    };
+    // Where nothing can be compiled, both are interpreted.
+    let _ = compiled.compile(&JitOptions::default());
     let mut executed = 0;
     for _ in 0..8 {
         let mut value = vec![0u8; VALUE_BYTES as usize];
@@ -529,7 +535,9 @@ fn check(insns: &[Insn], random: &mut Random) -> Option<Result<u64, String>> {
             packet.set_field("rx_queue_index", queue);
             Some(packet)
         };
-        let (Some(mut packet), Some(mut again)) = (arrive(), arrive()) else {
+        let (Some(mut packet), Some(mut again), Some(mut compiled_on)) =
+            (arrive(), arrive(), arrive())
+        else {
             return Some(Err("a packet of less than 100 bytes does not fit".into()));
         };
         let moment = random.next();
@@ -556,14 +564,19 @@ fn check(insns: &[Insn], random: &mut Random) -> Option<Result<u64, String>> {
             Err(trap) => return Some(Err(format!("trap: {trap}"))),
         };
         let after = value_of(&*map);
-        let _ = map.update_user(&0u32.to_le_bytes(), &value, 0);
-        let env = FixedEnv::new(0, 1, moment);
-        let unchecked = proven.run(&mut Ctx::Packet(&mut again), &env, &limits);
-        if unchecked.as_ref().ok() != Some(&result) {
-            return Some(Err(format!("r0 is {result:#x}, proven {unchecked:?}")));
-        }
-        if again.bytes() != packet.bytes() || value_of(&*map) != after {
-            return Some(Err("proven, it leaves other bytes".into()));
+        for (how, program, again) in [
+            ("proven", &proven, &mut again),
+            ("compiled", &compiled, &mut compiled_on),
+        ] {
+            let _ = map.update_user(&0u32.to_le_bytes(), &value, 0);
+            let env = FixedEnv::new(0, 1, moment);
+            let unchecked = program.run(&mut Ctx::Packet(again), &env, &limits);
+            if unchecked.as_ref().ok() != Some(&result) {
+                return Some(Err(format!("r0 is {result:#x}, {how} {unchecked:?}")));
+            }
+            if again.bytes() != packet.bytes() || value_of(&*map) != after {
+                return Some(Err(format!("{how}, it leaves other bytes")));
+            }
         }
     }
     Some(Ok(executed))
