@@ -1,12 +1,18 @@
-//! Random programs that the kernel's verifier accepts: the interpreter and the kernel's test run must give the same r0.
+//! Random programs that the kernel's verifier accepts: ours must accept them, and they must give the kernel's r0 in all
+//! four ways that the virtual machine runs a program: interpreted or compiled, in the sandbox or proven.
 //!
 //! The seed is fixed, so a failure repeats; `SKEP_FUZZ_PROGRAMS` asks for more programs, `SKEP_FUZZ_SEED` for others.
 
 use skep_filetests::random::Random;
 use skep_linux::program::{Program as KernelProgram, ProgramLoad, TestRun};
 use skep_linux::syscall::Kernel;
+use skep_spec::context::xdp;
 use skep_spec::insn::Insn;
-use skep_vm::{Ctx, DefaultEnv, Image, Limits, Program};
+use skep_spec::profile::Profile;
+use skep_spec::program::ProgramType;
+use skep_verifier::Input;
+use skep_vm::packet::{PacketCtx, PacketKind};
+use skep_vm::{Ctx, DefaultEnv, Image, JitError, JitOptions, Limits, Program};
 
 /// Immediates.
 trait Immediates {
@@ -184,18 +190,53 @@ fn answers(insns: &[Insn]) -> Option<(u32, Result<u64, String>)> {
         .test_run(&Kernel, &input)
         .expect("what the kernel loads, it runs")
         .retval;
-    let image = Image {
+    Some((theirs, ours(insns)))
+}
+
+/// What all our ways of running it answer.
+fn ours(insns: &[Insn]) -> Result<u64, String> {
+    let image = || Image {
         name: "fuzz".to_owned(),
         insns: insns.to_vec(),
+        program_type: Some(ProgramType::Xdp),
+        layout: Some(&xdp::XDP),
         ..Image::default()
     };
-    let ours = Program::sandboxed(image)
-        .map_err(|error| error.to_string())
-        .and_then(|program| {
-            let run = program.run(&mut Ctx::None, &DefaultEnv::default(), &Limits::default());
-            run.map_err(|trap| trap.to_string())
-        });
-    Some((theirs, ours))
+    let mut input = Input::new(ProgramType::Xdp, insns.to_vec());
+    input.profile = PROFILE.with(Profile::clone);
+    let sandboxed = Program::sandboxed(image()).map_err(|error| error.to_string())?;
+    let proven = skep::engine::embedded::prove(&input, image())
+        .map_err(|why| format!("our verifier refuses it: {why}"))?;
+    let mut answer = None;
+    for (mode, program) in [("sandboxed", sandboxed), ("proven", proven)] {
+        for engine in ["interpreted", "compiled"] {
+            if engine == "compiled" {
+                match program.compile(&JitOptions::default()) {
+                    Err(JitError::Architecture(_)) => continue,
+                    compiled => compiled.map_err(|error| error.to_string())?,
+                }
+            }
+            let mut packet = PacketCtx::new(&xdp::XDP, PacketKind::Xdp);
+            packet.load(&[0; 64]).map_err(|error| error.to_string())?;
+            let result = program.run(
+                &mut Ctx::Packet(&mut packet),
+                &DefaultEnv::default(),
+                &Limits::default(),
+            );
+            let r0 = result.map_err(|trap| format!("{mode}, {engine}: {trap}"))?;
+            match answer {
+                Some(other) if other != r0 => {
+                    return Err(format!("{mode}, {engine}: {r0:#x}, before {other:#x}"));
+                }
+                _ => answer = Some(r0),
+            }
+        }
+    }
+    answer.ok_or_else(|| "nothing ran it".to_owned())
+}
+
+thread_local! {
+    static PROFILE: Profile = skep::verify::embedded_profile();
 }
 
 fn differs(insns: &[Insn]) -> bool {
@@ -220,7 +261,7 @@ fn reduce(mut insns: Vec<Insn>) -> Vec<Insn> {
 }
 
 #[test]
-fn the_interpreter_answers_as_the_kernel_does() {
+fn every_engine_answers_as_the_kernel_does() {
     if let Err(error) = skep_linux::probe::available(&Kernel) {
         eprintln!("skipped: this kernel refuses bpf(2): {error}");
         return;
