@@ -13,6 +13,7 @@ use alloc::string::String;
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::mem::MaybeUninit;
 use core::ops::Range;
 
 use skep_spec::context::{Access, ContextLayout, Field, FieldValue};
@@ -153,8 +154,8 @@ fn typed_range(
 pub(crate) struct Memory<'p> {
     /// Top of the outermost frame.
     pub stack_top: u64,
-    /// Bytes in use below the top of each frame.
-    pub frame_bytes: [u32; FRAMES_MAX],
+    /// Bytes in use below the top of each frame; written when a frame is opened, so those up to `depth` are.
+    pub frame_bytes: [MaybeUninit<u32>; FRAMES_MAX],
     /// Index of the innermost frame.
     pub depth: usize,
     pub place: Place<'p>,
@@ -172,10 +173,11 @@ pub(crate) struct Memory<'p> {
 }
 
 impl<'p> Memory<'p> {
+    #[inline(always)]
     pub fn new(stack_top: u64, place: Place<'p>, kernel: &'p [Range<u64>]) -> Memory<'p> {
         Memory {
             stack_top,
-            frame_bytes: [0; FRAMES_MAX],
+            frame_bytes: [const { MaybeUninit::uninit() }; FRAMES_MAX],
             depth: 0,
             place,
             kernel,
@@ -204,6 +206,14 @@ impl<'p> Memory<'p> {
         }
     }
 
+    /// Bytes in use of a frame that is open.
+    #[inline(always)]
+    fn frame_bytes(&self, frame: usize) -> u32 {
+        debug_assert!(frame <= self.depth);
+        // SAFETY: frames are opened from the outermost on, which writes their bytes, and `frame` is not beyond the innermost.
+        unsafe { self.frame_bytes[frame].assume_init() }
+    }
+
     /// Top of a frame: what r10 holds in it.
     pub fn frame_top(&self, frame: usize) -> u64 {
         self.stack_top - (frame * FRAME_STRIDE) as u64
@@ -219,7 +229,7 @@ impl<'p> Memory<'p> {
             return None;
         }
         let top = self.frame_top(frame);
-        let range = top - u64::from(self.frame_bytes[frame])..top;
+        let range = top - u64::from(self.frame_bytes(frame))..top;
         range.contains(&addr).then_some(range)
     }
 
@@ -347,8 +357,8 @@ impl<'p> Memory<'p> {
     pub fn surely(&self, addr: u64, len: u64, write: bool) -> bool {
         let top = self.frame_top(self.depth);
         let below = top.wrapping_sub(addr);
-        // SAFETY: `depth` is less than FRAMES_MAX wherever it grows.
-        let bytes = u64::from(unsafe { *self.frame_bytes.get_unchecked(self.depth) });
+        // SAFETY: `depth` is less than FRAMES_MAX wherever it grows, and the innermost frame is open.
+        let bytes = u64::from(unsafe { self.frame_bytes.get_unchecked(self.depth).assume_init() });
         if below <= bytes && len <= below {
             return true;
         }
@@ -421,7 +431,7 @@ impl<'p> Memory<'p> {
         };
         for frame in 0..=self.depth {
             let top = self.frame_top(frame);
-            let bytes = u64::from(self.frame_bytes[frame]);
+            let bytes = u64::from(self.frame_bytes(frame));
             if addr >= top - FRAME_STRIDE as u64 && addr < top + FRAME_GAP as u64 {
                 let name = if frame == self.depth {
                     "the stack frame".to_string()

@@ -306,13 +306,23 @@ impl<'p> Call<'_, 'p> {
 
     /// The packet whose context a register holds.
     pub fn packet_of(&mut self, ctx: u64, helper: &'static str) -> Result<&mut PacketCtx, Trap> {
-        if !self.is_ctx(ctx) || self.packet().is_none() {
-            return Err(
-                self.bad_argument(helper, "the first argument is not the context of a packet")
-            );
+        let (program, pc) = (self.program, self.pc);
+        // Made only where it is needed: a trap takes longer to make than most helpers run.
+        let refuse = move |what: &str| Trap {
+            pc,
+            cause: TrapCause::BadArgument {
+                helper,
+                what: what.into(),
+            },
+            program: program.name.clone(),
+            line: program.line_at(pc).cloned(),
+            regs: Box::default(),
+        };
+        if !self.is_ctx(ctx) {
+            return Err(refuse("the first argument is not the context of a packet"));
         }
-        let trap = self.bad_argument(helper, "the run is not about a packet");
-        self.packet().ok_or(trap)
+        self.packet()
+            .ok_or_else(|| refuse("the first argument is not the context of a packet"))
     }
 
     /// Program memory and the packet at once, for helpers that copy between them. The memory must not lie in the packet.
