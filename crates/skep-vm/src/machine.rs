@@ -349,7 +349,12 @@ impl<'p> Machine<'p> {
         let zeroed = frame & 1 == 0;
         debug_assert!(depth < FRAMES_MAX && bytes as usize <= crate::memory::FRAME_BYTES);
         // SAFETY: depth is less than FRAMES_MAX wherever it grows.
-        unsafe { self.memory.frame_bytes.get_unchecked_mut(depth).write(bytes) };
+        unsafe {
+            self.memory
+                .frame_bytes
+                .get_unchecked_mut(depth)
+                .write(bytes)
+        };
         if bytes != 0 && zeroed {
             let start = self.memory.frame_top(depth) - u64::from(bytes);
             // SAFETY: the frames of all depths that a run can reach (FRAMES without tail calls, else FRAMES_MAX) lie within the
