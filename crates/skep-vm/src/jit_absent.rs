@@ -41,7 +41,7 @@ impl Lean {
     /// # Safety
     ///
     /// Nobody can call it.
-    pub unsafe fn call(self, _r1: u64, _r2: u64) -> u64 {
+    pub unsafe fn call(self, _r1: u64, _r2: u64) -> run::Answer {
         match self {}
     }
 }
@@ -87,8 +87,25 @@ pub(crate) fn exec<'p>(
     match *code {}
 }
 
+/// Never asked for: nothing compiled has faulted.
+pub(crate) fn faulted(program: &Program, _value: u64) -> Trap {
+    Trap {
+        pc: 0,
+        cause: crate::trap::TrapCause::Interrupted,
+        program: program.name().into(),
+        line: None,
+        regs: alloc::boxed::Box::new([0; 11]),
+    }
+}
+
 pub(crate) mod run {
     use crate::program::Program;
+
+    /// What compiled code would answer.
+    pub(crate) struct Answer {
+        pub value: u64,
+        pub stop: u64,
+    }
 
     /// What a run's code would share with the machine.
     pub(crate) struct Run {

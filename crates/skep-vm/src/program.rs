@@ -19,7 +19,7 @@ use skep_spec::program::ProgramType;
 use crate::decode::{self, ContextIndex, Function, Op};
 use crate::env::Env;
 use crate::helper::{HelperFn, OwnHelper};
-use crate::jit::{Compiled, Jit, JitError, JitOptions, Listing};
+use crate::jit::{self, Compiled, Jit, JitError, JitOptions, Listing};
 use crate::machine::Machine;
 use crate::map::Map;
 use crate::memory::Ctx;
@@ -234,7 +234,11 @@ impl Program {
             && let Some((r1, r2)) = self.lean_arguments(ctx)
         {
             // SAFETY: the program is proven, its context is what it was proven for, and it asks for nothing else.
-            return Ok(unsafe { code.call(r1, r2) });
+            let answer = unsafe { code.call(r1, r2) };
+            if answer.stop == 0 {
+                return Ok(answer.value);
+            }
+            return Err(jit::faulted(self, answer.value));
         }
         self.run_in_machine(ctx, env, limits)
     }

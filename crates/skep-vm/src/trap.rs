@@ -31,7 +31,8 @@ pub struct Trap {
     pub program: Arc<str>,
     pub line: Option<Line>,
     /// The registers of the function that trapped, r0 to r10. In a compiled program those that nothing would have read
-    /// any more may show an older value.
+    /// any more may show an older value; after a [`TrapCause::Fault`] so may those whose value the code had not worked
+    /// out yet, and those that the program never wrote may show what the host left there.
     pub regs: Box<[u64; 11]>,
 }
 
@@ -72,6 +73,10 @@ pub enum TrapCause {
     Context(Box<str>),
     /// A helper of the host's own could not go on.
     Helper { name: &'static str, what: Box<str> },
+    /// Compiled code without checks did what the processor refuses (the proof of the program was wrong): the signal's
+    /// number, and the address that it wanted to access, if the host says it. Only on x86-64 Linux; elsewhere such a
+    /// fault ends the process.
+    Fault { signal: i32, addr: Option<u64> },
     /// The program ended while it still held something it must release.
     Unreleased(Box<str>),
 }
@@ -107,6 +112,13 @@ impl fmt::Display for TrapCause {
             TrapCause::Poison(what) => write!(f, "unresolved relocation: {what}"),
             TrapCause::Context(what) => f.write_str(what),
             TrapCause::Helper { name, what } => write!(f, "helper {name}: {what}"),
+            TrapCause::Fault { signal, addr } => {
+                match addr {
+                    Some(addr) => write!(f, "access to {addr:#x} faulted")?,
+                    None => f.write_str("the instruction faulted")?,
+                }
+                write!(f, " in compiled code (signal {signal}): its proof is wrong")
+            }
             TrapCause::Unreleased(what) => write!(f, "unreleased reference: {what}"),
         }
     }

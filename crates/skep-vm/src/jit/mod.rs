@@ -8,10 +8,11 @@ use std::sync::OnceLock;
 
 use crate::machine::Machine;
 use crate::program::Program;
-use crate::trap::Trap;
+use crate::trap::{Trap, TrapCause};
 
 mod a64;
 mod code;
+mod fault;
 mod pass;
 pub mod perf;
 pub(crate) mod run;
@@ -22,6 +23,7 @@ mod waits;
 mod x64;
 
 use code::CodeMemory;
+use fault::{Fault, Registered};
 use run::{Answer, stop};
 use scan::Scan;
 
@@ -87,6 +89,10 @@ pub(crate) struct Lowered {
     pub places: Box<[u32]>,
     /// It calls no thunk, and so needs no machine: it is a [`Lean`].
     pub lean: bool,
+    /// Where the entry (of a [`Lean`]: the program) is left with an answer that is a stop.
+    pub stop: u32,
+    /// The run's register holds the stack pointer that is wanted there.
+    pub anchored: bool,
 }
 
 /// Whether the program's frames lie on the host's stack: it asks the machine for nothing, so nothing looks for them.
@@ -107,35 +113,41 @@ type Enter = unsafe extern "C" fn(
 pub(crate) struct Lean(usize);
 
 impl Lean {
-    /// Runs it.
+    /// Runs it. A stop is that of a fault.
     ///
     /// # Safety
     /// The program is proven, and what r1 and r2 hold is what it was proven for.
     #[inline(always)]
-    pub unsafe fn call(self, r1: u64, r2: u64) -> u64 {
-        // SAFETY: lean code keeps the C ABI, on the host that it was made for; the rest is the caller's promise.
+    pub unsafe fn call(self, r1: u64, r2: u64) -> Answer {
+        // SAFETY: lean code keeps the C ABI, on the host that it was made for, and answers in two registers; the rest is
+        // the caller's promise.
         #[cfg(not(target_arch = "aarch64"))]
         unsafe {
-            type Function = unsafe extern "C" fn(r1: u64, r2: u64) -> u64;
+            type Function = unsafe extern "C" fn(r1: u64, r2: u64) -> Answer;
             std::mem::transmute::<usize, Function>(self.0)(r1, r2)
         }
-        // SAFETY: as above. The result's register, r0, is that of the first argument too.
+        // SAFETY: as above, but that it answers in one. The result's register, r0, is that of the first argument too.
         #[cfg(target_arch = "aarch64")]
         unsafe {
             type Function = unsafe extern "C" fn(r0: u64, r1: u64, r2: u64) -> u64;
-            std::mem::transmute::<usize, Function>(self.0)(0, r1, r2)
+            Answer {
+                value: std::mem::transmute::<usize, Function>(self.0)(0, r1, r2),
+                stop: stop::NONE,
+            }
         }
     }
 }
 
 /// Compiled code of one program.
 pub(crate) struct Compiled {
+    /// Goes before the memory does.
+    _registered: Registered,
     memory: CodeMemory,
     enter: u32,
     start: u32,
     functions: Box<[u32]>,
     places: Box<[u32]>,
-    lean: bool,
+    pub lean: bool,
     pub native: bool,
 }
 
@@ -148,8 +160,15 @@ impl Compiled {
             limited,
         };
         let lowered = lower(arch, &input)?;
+        let memory = CodeMemory::new(&lowered.bytes)?;
         Ok(Compiled {
-            memory: CodeMemory::new(&lowered.bytes)?,
+            _registered: Registered::new(
+                memory.at(0),
+                memory.at(lowered.enter),
+                memory.at(lowered.stop),
+                lowered.anchored,
+            ),
+            memory,
             enter: lowered.enter,
             start: lowered.start,
             functions: lowered.functions,
@@ -163,6 +182,16 @@ impl Compiled {
     #[inline]
     pub fn start(&self) -> usize {
         self.memory.at(self.start)
+    }
+
+    /// The operation whose code an address lies in.
+    fn operation_at(&self, pc: usize) -> Option<usize> {
+        let offset = u32::try_from(pc.checked_sub(self.memory.at(0))?).ok()?;
+        if offset >= self.enter {
+            return None;
+        }
+        let after = self.places.partition_point(|place| *place <= offset);
+        Some(after.saturating_sub(1))
     }
 
     /// Address at which a function starts.
@@ -270,6 +299,14 @@ impl Jit {
         }
     }
 
+    /// The operation whose code an address lies in.
+    fn operation_at(&self, pc: usize) -> Option<usize> {
+        self.plain.operation_at(pc).or_else(|| {
+            let limited = self.limited.get()?.as_ref()?;
+            limited.operation_at(pc)
+        })
+    }
+
     pub fn code(&self, program: &Program, limited: bool) -> Option<&Compiled> {
         if limited {
             self.limited
@@ -300,11 +337,39 @@ pub(crate) fn exec<'p>(
         enter(run::of(pointer), target, &args, frame_top)
     };
     machine.run.base = base;
-    machine.run.program = before;
+    let last = std::mem::replace(&mut machine.run.program, before);
     match answer.stop {
         stop::NONE => Ok(answer.value),
         stop::ZERO => Ok(0),
+        stop::FAULT => {
+            // SAFETY: the machine keeps programs that tail calls reach, and the run's first outlives it.
+            let last = unsafe { &*last };
+            Err(faulted(last, answer.value))
+        }
         _ => Err(trapped(machine, program)),
+    }
+}
+
+/// The trap of a fault, by the value that a program's code answered with the stop.
+#[cold]
+pub(crate) fn faulted(program: &Program, value: u64) -> Trap {
+    let fault = fault::take(value).unwrap_or(Fault {
+        signal: 0,
+        addr: None,
+        pc: 0,
+        regs: [0; 11],
+    });
+    let jit = program.jit.get();
+    let pc = jit.and_then(|jit| jit.operation_at(fault.pc)).unwrap_or(0);
+    Trap {
+        pc,
+        cause: TrapCause::Fault {
+            signal: fault.signal,
+            addr: fault.addr,
+        },
+        program: program.name.clone(),
+        line: program.line_at(pc).cloned(),
+        regs: Box::new(fault.regs),
     }
 }
 
@@ -320,6 +385,6 @@ fn trapped(machine: &mut Machine<'_>, program: &Program) -> Trap {
             }
             *trap
         }
-        None => machine.trap(program, 0, crate::trap::TrapCause::Interrupted, &regs),
+        None => machine.trap(program, 0, TrapCause::Interrupted, &regs),
     }
 }

@@ -127,13 +127,15 @@ where
     ) -> Pass<'a, B> {
         let (program, scan) = (input.program, input.scan);
         let native = is_native(program, scan);
+        // A way out of any depth leads through the one start of the program.
+        let single = scan.apart && !starts_again(program);
         Pass {
             program,
             ops: &program.ops,
             scan,
             limited: input.limited,
             native,
-            lean: native && !scan.may_goto && !input.limited,
+            lean: native && !scan.may_goto && !input.limited && single,
             backend,
             asm,
             values: Values::new(),
@@ -335,6 +337,12 @@ where
         }
         0
     }
+}
+
+/// Whether the program's first function may be called by the program.
+fn starts_again(program: &Program) -> bool {
+    let calls = |(pc, op): (usize, &Op)| op.code == Code::Call && target(pc, op.imm) == 0;
+    program.functions.len() > 1 && program.ops.iter().enumerate().any(calls)
 }
 
 /// Operations without code (`u32::MAX`) are where the next one is.

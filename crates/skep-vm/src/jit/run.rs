@@ -68,6 +68,8 @@ pub(crate) mod stop {
     pub const TRAP: u64 = 1;
     /// The entry's program ends with 0.
     pub const ZERO: u64 = 2;
+    /// The code has faulted; the value says where the fault was put by.
+    pub const FAULT: u64 = 3;
 }
 
 const RUN: usize = offset_of!(Machine<'static>, run);

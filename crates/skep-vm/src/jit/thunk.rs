@@ -288,8 +288,10 @@ pub unsafe extern "C" fn tail_call(run: *mut Run, index: u64, pc: u64) -> Answer
     let limited = machine.run.limited;
     let args = [machine.ctx_addr, 0, 0, 0, 0];
     let result = match (next.code(limited), program.code(limited)) {
-        // Frames lie in the same place, so one follows the other.
-        (Some(code), Some(own)) if code.native == own.native => return go(code.start() as u64),
+        // Frames lie in the same place, so one follows the other. What needs no machine has its own way to answer.
+        (Some(code), Some(own)) if code.native == own.native && !code.lean => {
+            return go(code.start() as u64);
+        }
         (Some(code), _) => super::exec(machine, next, code, code.start(), args),
         (None, _) => crate::interp::exec(machine, next, 0, args),
     };

@@ -60,6 +60,9 @@ impl Lower<'_> {
             functions: functions?,
             places,
             lean,
+            // No handler goes there yet.
+            stop: 0,
+            anchored: false,
         })
     }
 

@@ -9,7 +9,7 @@ use crate::machine::MAY_GOTO_MAX;
 use crate::memory::FRAME_STRIDE;
 
 use super::cold::Cold;
-use super::encode::{Alu, Cond, Mem, R9, R10, R11, RAX, RBP, RSP, Width};
+use super::encode::{Alu, Cond, Mem, R9, R10, R11, RAX, RBP, RDX, RSP, Width};
 use super::gate::Gate;
 use super::lower::{Lower, RUN, field};
 use super::value::HOME;
@@ -228,6 +228,10 @@ impl Lower<'_> {
     pub fn exit(&mut self) {
         self.values.flush(&mut self.asm, self.keep);
         self.charge(self.owed_after());
+        if self.lean && self.function == 0 {
+            // It answers its caller itself that nothing stopped it.
+            self.asm.zero(RDX);
+        }
         self.epilogue(self.function);
         self.asm.ret();
     }

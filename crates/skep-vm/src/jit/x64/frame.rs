@@ -8,7 +8,7 @@ use crate::jit::scan::{CALLEE_SAVED, Mask};
 use crate::memory::FRAME_BYTES;
 
 use super::encode::{Alu, Mem, RBP, RSP, Width};
-use super::lower::Lower;
+use super::lower::{Lower, RUN};
 use super::value::HOME;
 
 /// How a function keeps what its caller owns.
@@ -17,6 +17,8 @@ struct Frame {
     saved: Mask,
     /// It has an own r10.
     pointer: bool,
+    /// It keeps its stack pointer where a way out of the functions that it calls finds it.
+    anchor: bool,
     /// Bytes below what is saved.
     space: u32,
 }
@@ -38,7 +40,9 @@ impl Lower<'_> {
 
     fn frame(&self, function: usize) -> Frame {
         let count = self.program.functions.len();
-        let saved = if self.scan.apart {
+        let anchor = self.backend.anchored && function == 0;
+        // A way out of functions that are called leads past their ends, so the first has to keep what they change.
+        let saved = if self.scan.apart && !anchor {
             self.saved(function)
         } else {
             (0..count).fold(0, |saved, function| saved | self.saved(function))
@@ -47,13 +51,13 @@ impl Lower<'_> {
         if self.native {
             if self.scan.apart {
                 bytes = self.program.functions[function].stack;
-                pointer = bytes != 0 || self.scan.functions[function].frame;
+                pointer = anchor || bytes != 0 || self.scan.functions[function].frame;
             } else {
                 bytes = FRAME_BYTES as u32;
                 pointer = true;
             }
         }
-        let pushed = saved.count_ones() + u32::from(pointer);
+        let pushed = saved.count_ones() + u32::from(pointer) + u32::from(anchor);
         let mut space = bytes.next_multiple_of(8);
         if !self.lean && (8 + 8 * pushed + space) % 16 != 0 {
             space += 8;
@@ -61,12 +65,16 @@ impl Lower<'_> {
         Frame {
             saved,
             pointer,
+            anchor,
             space,
         }
     }
 
     fn prologue(&mut self, function: usize) {
         let frame = self.frame(function);
+        if frame.anchor {
+            self.asm.push(RUN);
+        }
         if frame.pointer {
             self.asm.push(RBP);
         }
@@ -80,6 +88,9 @@ impl Lower<'_> {
         }
         if frame.space != 0 {
             self.asm.alu_ri(Alu::Sub, true, RSP, frame.space as i32);
+        }
+        if frame.anchor {
+            self.asm.mov_rr(true, RUN, RSP);
         }
         // Where functions run into each other, places do not count from here.
         let own = self.program.functions[function];
@@ -107,6 +118,9 @@ impl Lower<'_> {
         }
         if frame.pointer {
             self.asm.pop(RBP);
+        }
+        if frame.anchor {
+            self.asm.pop(RUN);
         }
     }
 

@@ -153,7 +153,9 @@ impl Lower<'_> {
         if self.limited {
             self.asm.store(Width::D, field(at::LEFT), R9);
         }
-        self.asm.zero(RDX);
+        if !self.lean {
+            self.asm.zero(RDX);
+        }
         self.asm.bind(self.gates.leave);
         self.asm.pop_m(field(at::SP));
         for reg in PUSHED.into_iter().rev() {
@@ -161,6 +163,12 @@ impl Lower<'_> {
         }
         self.asm.ret();
         self.asm.bind(self.gates.stop);
+        if self.lean {
+            // To whoever called the program, be it the entry.
+            self.epilogue(0);
+            self.asm.ret();
+            return enter;
+        }
         for (register, reg) in [(6, RBX), (7, R13), (8, R14), (9, R15), (10, RBP)] {
             self.asm
                 .store(Width::D, field(at::REGS + 8 * register), reg);

@@ -23,6 +23,9 @@ pub(crate) struct X64 {
     /// Jumps forward may take the short form.
     short: bool,
     pub bmi2: bool,
+    /// The program's start keeps its stack pointer in [`RUN`], which a program that needs no machine has no other use
+    /// for: it calls functions, or pushes something in between.
+    pub anchored: bool,
 }
 
 impl Backend for X64 {
@@ -44,8 +47,12 @@ pub(super) fn lower(input: &Input<'_>, short: bool) -> Result<Lowered, Unfit> {
     let backend = X64 {
         short,
         bmi2: has_bmi2(),
+        anchored: false,
     };
-    Lower::new(input, backend, asm, gates, entries).finish()
+    let mut lower = Lower::new(input, backend, asm, gates, entries);
+    lower.backend.anchored =
+        lower.lean && (input.program.functions.len() > 1 || input.program.ops.iter().any(pushes));
+    lower.finish()
 }
 
 impl Lower<'_> {
@@ -55,7 +62,8 @@ impl Lower<'_> {
         let enter = self.enter_stub();
         self.cold_blocks();
         self.emit_gates();
-        let (start, enter) = (self.at(start), self.at(enter));
+        let (start, enter, stop) = (self.at(start), self.at(enter), self.at(self.gates.stop));
+        let anchored = self.backend.anchored;
         let functions = self.entries.clone();
         let functions = functions.into_iter().map(|label| self.at(label)).collect();
         let lean = self.lean;
@@ -70,6 +78,8 @@ impl Lower<'_> {
             functions,
             places: places.into(),
             lean,
+            stop,
+            anchored,
         })
     }
 
@@ -242,6 +252,12 @@ impl Lowering for Lower<'_> {
     fn poison(&mut self) {
         Lower::poison(self);
     }
+}
+
+/// Whether the stack pointer moves within an operation that may fault.
+fn pushes(op: &Op) -> bool {
+    let code = op.code as u8;
+    Code::AtomicAdd32 as u8 <= code && code <= Code::StoreRelD as u8
 }
 
 /// At least how many bytes an operation's code takes, mostly.
