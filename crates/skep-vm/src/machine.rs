@@ -86,7 +86,7 @@ impl<'p> Machine<'p> {
         limits: &'p Limits,
         watch: Option<&'p mut (dyn Watch + 'p)>,
         compiled: bool,
-    ) -> (Result<u64, Trap>, u64) {
+    ) -> (Result<u64, Box<Trap>>, u64) {
         if program.tail_calls {
             Self::run_in::<STACK_BYTES>(program, ctx, env, limits, watch, compiled)
         } else {
@@ -104,7 +104,7 @@ impl<'p> Machine<'p> {
         limits: &'p Limits,
         watch: Option<&'p mut (dyn Watch + 'p)>,
         compiled: bool,
-    ) -> (Result<u64, Trap>, u64) {
+    ) -> (Result<u64, Box<Trap>>, u64) {
         let mut stack = MaybeUninit::<Stack<BYTES>>::uninit();
         let bottom = stack.as_mut_ptr().expose_provenance() as u64;
         let stack_top = bottom + (BYTES - FRAME_GAP) as u64;
@@ -191,7 +191,7 @@ impl<'p> Machine<'p> {
                 ),
             };
             let trap = machine.trap(program, 0, TrapCause::Context(what.into()), &[0; 11]);
-            return (Err(trap), 0);
+            return (Err(Box::new(trap)), 0);
         }
         machine.memory.remember_input();
         machine.open_frame(program.functions.first().map_or(0, Function::frame));
@@ -199,7 +199,8 @@ impl<'p> Machine<'p> {
         if !machine.memory.records.is_empty() {
             result = machine.release_records(program, result);
         }
-        (result, machine.executed)
+        // A number travels in registers; with a whole trap beside it, it would be copied through memory at each return.
+        (result.map_err(Box::new), machine.executed)
     }
 
     /// Runs the program from its start, whose frame is open; answers r0.

@@ -250,7 +250,9 @@ impl Program {
         env: &dyn Env,
         limits: &Limits,
     ) -> Result<u64, Trap> {
-        Machine::run(self, ctx, env, limits, None, true).0
+        Machine::run(self, ctx, env, limits, None, true)
+            .0
+            .map_err(|trap| *trap)
     }
 
     /// r1 and r2 of a run without a machine, if the context is known to fit.
@@ -291,7 +293,8 @@ impl Program {
         limits: &Limits,
     ) -> (Result<u64, Trap>, u64) {
         // Only the interpreter counts exactly.
-        Machine::run(self, ctx, env, limits, None, false)
+        let (result, executed) = Machine::run(self, ctx, env, limits, None, false);
+        (result.map_err(|trap| *trap), executed)
     }
 
     /// The same, showing each instruction to `watch` before it runs.
@@ -302,7 +305,8 @@ impl Program {
         limits: &Limits,
         watch: &mut dyn Watch,
     ) -> (Result<u64, Trap>, u64) {
-        Machine::run(self, ctx, env, limits, Some(watch), false)
+        let (result, executed) = Machine::run(self, ctx, env, limits, Some(watch), false);
+        (result.map_err(|trap| *trap), executed)
     }
 
     /// Compiles the program to the host's machine code, in which it runs from then on. After an error it stays with the
