@@ -38,6 +38,7 @@ mod tail_call;
 mod task;
 mod time;
 
+#[cfg(feature = "std")]
 pub(crate) use map::LOOKUP;
 pub(crate) use own::OWN;
 pub use own::{Arguments, OwnHelper, OwnHelperFn};

@@ -16,7 +16,9 @@ pub(crate) struct Array {
     values: Region,
 }
 
-/// Values one after the other: that of index `i` starts at `start + i * stride`, if `i` is less than `entries`.
+/// Values one after the other: that of index `i` starts at `start + i * stride`, if `i` is less than `entries`. The compiler
+/// to machine code asks.
+#[cfg(feature = "std")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Flat {
     pub start: u64,
@@ -47,6 +49,7 @@ impl Array {
     }
 
     /// Where the values lie.
+    #[cfg(feature = "std")]
     pub(crate) fn flat(&self) -> Flat {
         Flat {
             start: self.values.start(),

@@ -45,6 +45,7 @@ pub mod user_ringbuf;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "std")]
 pub(crate) use array::Flat;
 pub use create::{CreateOptions, create, is_supported};
 
@@ -162,6 +163,7 @@ pub unsafe trait Map: Send + Sync {
 /// What only one kind of map can do.
 impl dyn Map + '_ {
     /// Where the values of an array lie, for as long as it lives.
+    #[cfg(feature = "std")]
     pub(crate) fn as_flat(&self) -> Option<Flat> {
         self.as_any().downcast_ref().map(array::Array::flat)
     }
