@@ -56,7 +56,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn run(object: &Object, name: &str, frame: &[u8]) -> Result<(u64, f64), Box<dyn Error>> {
     let input = RunInput { data: frame, repeat: REPEAT, ..RunInput::default() };
     let output = object.program(name)?.run_once(&input)?;
-    Ok((output.retval, output.duration.as_nanos() as f64 + 0.0))
+    Ok((output.retval, output.duration.as_nanos() as f64))
 }
 
 /// One virtual address with a hundred servers behind it.

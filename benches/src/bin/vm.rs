@@ -6,6 +6,7 @@ use std::error::Error;
 use std::path::Path;
 
 use object::{Object, ObjectSection};
+use skep_bench::{cpu_ns, input};
 use skep_spec::insn::{Endian, decode_all};
 use skep_vm::env::DefaultEnv;
 use skep_vm::Ctx;
@@ -13,7 +14,6 @@ use skep_vm::program::{Image, Limits, Program};
 
 const PROGRAMS: &[&str] =
     &["arith", "divmod", "sieve", "siphash", "copy", "state", "packet", "crc32", "calls", "unrolled"];
-const MEMORY: usize = 3072;
 const SAMPLES: usize = 15;
 /// A sample runs at least this long, so that the clock's own cost does not count.
 const SAMPLE_NS: u64 = 3_000_000;
@@ -66,36 +66,4 @@ fn sample(mut call: impl FnMut()) -> f64 {
             return spent as f64 / calls as f64;
         }
     }
-}
-
-/// CPU time of this thread: what else the machine does costs cache and clock, not time.
-fn cpu_ns() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` is a valid timespec to write to.
-    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
-}
-
-/// The same input each time: text for the lexer, a frame for the packet parser, noise for the rest.
-fn input(name: &str) -> Vec<u8> {
-    const TEXT: &[u8] = b"alpha = 12, beta9 = 3.25 # a comment with words 1 2 3\n\"a string \\\" with an escape\" gamma_x 77.5.1 ,, x1\n  _y 42;\n";
-    const FRAME: &[u8] = &[
-        2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x81, 0, 0, 5, 8, 0, 0x46, 0, 0, 80, 0x12, 0x34, 0x40, 0, 64, 6, 0, 0, 10, 1, 2, 3, 192, 168, 7, 9,
-        1, 1, 1, 0, 0xc0, 1, 1, 0xbb, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 0xff, 0xff, 0, 0, 0, 0,
-    ];
-    let mut state = 0x9e37_79b9_7f4a_7c15u64;
-    let mut memory: Vec<u8> = (0..MEMORY)
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 32) as u8
-        })
-        .collect();
-    match name {
-        "state" => memory.iter_mut().zip(TEXT.iter().cycle()).for_each(|(byte, text)| *byte = *text),
-        "packet" => memory[..FRAME.len()].copy_from_slice(FRAME),
-        _ => {}
-    }
-    memory
 }
